@@ -1,0 +1,19 @@
+"""Deep self-supervised goal-reaching in JAX."""
+
+from importlib.metadata import version as _version
+
+from . import agents as agents, buffers as buffers, envs as envs, eval as eval, losses as losses, nn as nn
+from .agents import Hypers as Hypers
+from .train import (
+    Config as Config,
+    Lanes as Lanes,
+    lanes as lanes,
+    make_train as make_train,
+    Metrics as Metrics,
+    Trainer as Trainer,
+    TrainResult as TrainResult,
+    TrainState as TrainState,
+)
+
+
+__version__ = _version("deepcrl")

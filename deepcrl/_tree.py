@@ -1,0 +1,23 @@
+"""Small helpers on trees of arrays."""
+
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+from jaxtyping import Array, Bool, PyTree
+
+from ._typing import Scalar
+
+
+def tree_where(condition: Bool[Array, ""], if_true: PyTree, if_false: PyTree) -> PyTree:
+    """`if_true` where the scalar `condition` holds, else `if_false`, leaf by leaf; typed keys included."""
+    return jtu.tree_map(lambda a, b: jax.lax.select(condition, a, b), if_true, if_false)
+
+
+def tree_norm(tree: PyTree) -> Scalar:
+    """The Euclidean norm over all leaves."""
+    return jnp.sqrt(sum((jnp.sum(jnp.square(leaf)) for leaf in jtu.tree_leaves(tree)), start=jnp.float32(0.0)))
+
+
+def tree_bytes(tree: PyTree) -> int:
+    """Bytes of all array leaves (or of `jax.ShapeDtypeStruct` leaves, so nothing needs to be allocated)."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jtu.tree_leaves(tree))

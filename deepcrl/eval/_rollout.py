@@ -1,0 +1,99 @@
+"""Evaluation roll-outs: what a policy achieves in the first episode of fresh environments."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from .._typing import Key, Scalar
+from ..envs import AbstractGoalEnv, EnvState, GoalObservation
+from ..envs._api import batched_reset, batched_step
+
+
+Policy = Callable[..., Array]  # (observation, goal, key=...) -> action in [-1, 1], per sample
+
+
+class EvalMetrics(eqx.Module):
+    """Means over evaluation environments, of the first episode of each."""
+
+    success_any: Scalar
+    """Share of episodes with success at any step."""
+    time_at_goal: Scalar
+    """Steps with success per episode: the paper's metric (there of 1000 steps)."""
+    success_end: Scalar
+    """Share of episodes with success at their last step."""
+    distance: Scalar
+    """Distance to the goal after the last step, in the environment's unit."""
+    episode_length: Scalar
+    """Steps per episode."""
+
+
+class Episodes(eqx.Module):
+    """The first episode of each of some environments; steps after its end are marked by `alive`."""
+
+    obs: GoalObservation
+    """What was seen before each step, leaves `time env ...`."""
+    alive: Bool[Array, "time env"]
+    """Whether the first episode was still going on before the step."""
+    success: Bool[Array, "time env"]
+    """Success after the step."""
+    distance: Float[Array, "time env"]
+    """Distance to the goal after the step."""
+
+    def metrics(self) -> EvalMetrics:
+        """The means over environments."""
+        success = self.success & self.alive
+        steps: Int[Array, " env"] = jnp.sum(self.alive, axis=0)
+        last = (steps - 1)[None, :]
+        return EvalMetrics(
+            success_any=jnp.mean(jnp.any(success, axis=0)),
+            time_at_goal=jnp.mean(jnp.sum(success, axis=0).astype(jnp.float32)),
+            success_end=jnp.mean(jnp.take_along_axis(success, last, axis=0)),
+            distance=jnp.mean(jnp.take_along_axis(self.distance, last, axis=0)),
+            episode_length=jnp.mean(steps.astype(jnp.float32)),
+        )
+
+
+def rollout_episodes(
+    env: AbstractGoalEnv, params: PyTree, policy: Policy, num_envs: int, *, key: Key, keep_obs: bool = True
+) -> Episodes:
+    """Runs a policy for one full episode length in freshly reset environments.
+
+    **Arguments:**
+
+    - `env`, `params`: the environment.
+    - `policy`: per sample, `policy(observation, goal, key=key)`, an action in [-1, 1].
+    - `num_envs`: how many environments, side by side.
+    - `keep_obs`: whether to return what was seen; without, `obs` holds empty arrays.
+
+    **Returns:** the first episode of every environment.
+    """
+    reset_key, steps_key = jr.split(key)
+    obs, state = batched_reset(env, params, num_envs, key=reset_key)
+    action_space = env.action_space(params)
+
+    def step(
+        carry: tuple[GoalObservation, EnvState, Bool[Array, " env"]], key: Key
+    ) -> tuple[tuple[GoalObservation, EnvState, Bool[Array, " env"]], Episodes]:
+        obs, state, alive = carry
+        act_key, step_key = jr.split(key)
+        action = jax.vmap(lambda o, g, k: action_space.from_unit(policy(o, g, key=k)))(
+            obs.observation, obs.desired_goal, jr.split(act_key, num_envs)
+        )
+        new_obs, state, _, terminated, truncated, info = batched_step(env, params, state, action, key=step_key)
+        seen = obs if keep_obs else jax.tree.map(lambda leaf: leaf[:0], obs)
+        record = Episodes(obs=seen, alive=alive, success=info["success"], distance=info["distance"])
+        return (new_obs, state, alive & ~(terminated | truncated)), record
+
+    alive = jnp.ones(num_envs, bool)
+    keys = jr.split(steps_key, env.episode_length)
+    _, episodes = jax.lax.scan(step, (obs, state, alive), keys, length=env.episode_length)
+    return episodes
+
+
+def evaluate(env: AbstractGoalEnv, params: PyTree, policy: Policy, num_envs: int, *, key: Key) -> EvalMetrics:
+    """The metrics of [`deepcrl.eval.rollout_episodes`][]."""
+    return rollout_episodes(env, params, policy, num_envs, key=key, keep_obs=False).metrics()

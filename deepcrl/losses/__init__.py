@@ -1,0 +1,27 @@
+"""Energies and contrastive losses, each a small object with its formula and source."""
+
+from ._contrastive import (
+    AbstractContrastiveLoss as AbstractContrastiveLoss,
+    BackwardInfoNCE as BackwardInfoNCE,
+    BinaryNCE as BinaryNCE,
+    contrastive_metrics as contrastive_metrics,
+    ContrastiveMetrics as ContrastiveMetrics,
+    FlatNCE as FlatNCE,
+    InfoNCE as InfoNCE,
+    logsumexp_penalty as logsumexp_penalty,
+    SymmetricInfoNCE as SymmetricInfoNCE,
+)
+from ._energies import (
+    AbstractEnergy as AbstractEnergy,
+    CosineEnergy as CosineEnergy,
+    DotEnergy as DotEnergy,
+    L1Energy as L1Energy,
+    NormEnergy as NormEnergy,
+    SquaredL2Energy as SquaredL2Energy,
+)
+from ._registry import (
+    ENERGIES as ENERGIES,
+    energy_from_name as energy_from_name,
+    loss_from_name as loss_from_name,
+    LOSSES as LOSSES,
+)

@@ -1,0 +1,37 @@
+"""The tanh-squashed Gaussian of the paper's policy."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float
+
+from .._typing import Key, Scalar
+
+
+_TANH_FLOOR = 1e-6  # under the logarithm of 1 - a^2, as in the published code
+
+
+class TanhGaussian(eqx.Module):
+    r"""$a = \tanh(x)$ with $x \sim \mathcal{N}(\mu, \sigma^2)$, independent per dimension.
+
+    $$\log \pi(a) = \sum_d \log \mathcal{N}(x_d; \mu_d, \sigma_d) - \log(1 - a_d^2 + 10^{-6})$$
+    """
+
+    mean: Float[Array, " action"]
+    log_std: Float[Array, " action"]
+
+    @property
+    def mode(self) -> Float[Array, " action"]:
+        r"""The deterministic action $\tanh(\mu)$."""
+        return jnp.tanh(self.mean)
+
+    def sample(self, *, key: Key) -> Float[Array, " action"]:
+        """One action."""
+        return self.sample_and_log_prob(key=key)[0]
+
+    def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, " action"], Scalar]:
+        """One action and its log density in nats. The pre-image is at hand, so nothing is inverted."""
+        noise = jr.normal(key, self.mean.shape)
+        action = jnp.tanh(self.mean + jnp.exp(self.log_std) * noise)
+        gaussian = -0.5 * jnp.square(noise) - self.log_std - 0.5 * jnp.log(2.0 * jnp.pi)
+        return action, jnp.sum(gaussian - jnp.log(1.0 - jnp.square(action) + _TANH_FLOOR))

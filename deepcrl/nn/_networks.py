@@ -1,0 +1,149 @@
+"""Encoders and policy: an input layer, the residual trunk, linear heads (`paper` figure 2; one shape for all nets)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float
+
+from .._typing import IntScalar, Key
+from ._distribution import TanhGaussian
+from ._residual import dense, DenseLayer, ResidualTrunk
+
+
+LOG_STD_MIN = -5.0
+LOG_STD_MAX = 2.0
+
+
+class Encoder(eqx.Module):
+    r"""Input layer, residual trunk, linear output: the paper's $\phi(s, a)$ and $\psi(g)$.
+
+    A network of depth $D$ holds $D + 2$ Dense layers: the input layer (Dense, LayerNorm, swish, no residual) and the
+    linear output are not counted. Inputs are taken raw; outputs are not normalised.
+    """
+
+    input_layer: DenseLayer
+    trunk: ResidualTrunk
+    output: eqx.nn.Linear
+
+    def __init__(self, in_size: int, out_size: int, width: int, num_blocks: int, *, remat: bool = False, key: Key):
+        """**Arguments:**
+
+        - `in_size`, `out_size`: sizes of input and output.
+        - `width`: hidden size.
+        - `num_blocks`: residual blocks, 4 Dense layers each.
+        - `remat`: see [`deepcrl.nn.ResidualTrunk`][].
+        - `key`: draws the weights.
+        """
+        input_key, trunk_key, output_key = jr.split(key, 3)
+        self.input_layer = DenseLayer(in_size, width, key=input_key)
+        self.trunk = ResidualTrunk(width, num_blocks, remat=remat, key=trunk_key)
+        self.output = dense(width, out_size, key=output_key)
+
+    def hidden(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
+        """The residual stream before the output layer."""
+        return self.trunk(self.input_layer(x), active_blocks)
+
+    def __call__(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " out"]:
+        """**Arguments:**
+
+        - `x`: one sample.
+        - `active_blocks`: how many residual blocks are switched on; all by default.
+
+        **Returns:** the output of one sample.
+        """
+        return self.output(self.hidden(x, active_blocks))
+
+
+class StateActionEncoder(eqx.Module):
+    r"""$\phi(s, a)$: an [`deepcrl.nn.Encoder`][] of observation and action side by side."""
+
+    encoder: Encoder
+
+    def __init__(
+        self,
+        observation_size: int,
+        action_size: int,
+        repr_dim: int = 64,
+        width: int = 256,
+        num_blocks: int = 1,
+        *,
+        remat: bool = False,
+        key: Key,
+    ):
+        """**Arguments:** sizes of observation and action, then as [`deepcrl.nn.Encoder`][]; `repr_dim` is the size of
+        the embedding (64 in the paper)."""
+        self.encoder = Encoder(observation_size + action_size, repr_dim, width, num_blocks, remat=remat, key=key)
+
+    def __call__(
+        self, observation: Float[Array, " obs"], action: Float[Array, " action"], active_blocks: IntScalar | None = None
+    ) -> Float[Array, " repr"]:
+        """The embedding of one observation and action."""
+        return self.encoder(jnp.concatenate([observation, action]), active_blocks)
+
+
+class GoalEncoder(eqx.Module):
+    r"""$\psi(g)$: an [`deepcrl.nn.Encoder`][] of a goal."""
+
+    encoder: Encoder
+
+    def __init__(
+        self,
+        goal_size: int,
+        repr_dim: int = 64,
+        width: int = 256,
+        num_blocks: int = 1,
+        *,
+        remat: bool = False,
+        key: Key,
+    ):
+        """**Arguments:** size of the goal, then as [`deepcrl.nn.StateActionEncoder`][]."""
+        self.encoder = Encoder(goal_size, repr_dim, width, num_blocks, remat=remat, key=key)
+
+    def __call__(
+        self, goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
+    ) -> Float[Array, " repr"]:
+        """The embedding of one goal."""
+        return self.encoder(goal, active_blocks)
+
+
+class GaussianPolicy(eqx.Module):
+    r"""$\pi(a \mid s, g)$: a tanh-squashed Gaussian whose mean and log standard deviation are linear heads of one trunk.
+
+    $\log \sigma = -5 + \tfrac{7}{2} (\tanh(\cdot) + 1)$, so that $\log \sigma \in [-5, 2]$.
+    """
+
+    encoder: Encoder  # both heads side by side: mean, then raw log standard deviation
+    action_size: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        observation_size: int,
+        goal_size: int,
+        action_size: int,
+        width: int = 256,
+        num_blocks: int = 1,
+        *,
+        remat: bool = False,
+        key: Key,
+    ):
+        """**Arguments:** sizes of observation, goal and action, then as [`deepcrl.nn.Encoder`][]."""
+        in_size = observation_size + goal_size
+        # Two heads of `action_size` with the same fan-in are one layer of twice the size, drawn from the same law.
+        self.encoder = Encoder(in_size, 2 * action_size, width, num_blocks, remat=remat, key=key)
+        self.action_size = action_size
+
+    def __call__(
+        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
+    ) -> TanhGaussian:
+        """The distribution over actions in $(-1, 1)$ for one observation and goal."""
+        heads = self.encoder(jnp.concatenate([observation, goal]), active_blocks)
+        mean, raw = heads[: self.action_size], heads[self.action_size :]
+        log_std = LOG_STD_MIN + 0.5 * (LOG_STD_MAX - LOG_STD_MIN) * (jnp.tanh(raw) + 1.0)
+        return TanhGaussian(mean, log_std)
+
+
+def parameter_count(module: eqx.Module) -> int:
+    """The number of trainable numbers in a module (`module` may hold `jax.ShapeDtypeStruct` leaves)."""
+    leaves = jax.tree_util.tree_leaves(eqx.filter(module, lambda leaf: hasattr(leaf, "shape")))
+    return sum(leaf.size for leaf in leaves)

@@ -1,0 +1,278 @@
+"""The static settings of a training run."""
+
+import dataclasses
+import functools as ft
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from .. import envs
+from .._errors import check_integer, check_number
+from ..agents import AbstractAgent, AgentSpec, CRL, Hypers
+from ..buffers import relabelling_from_name, TrajectoryQueue, Transition
+from ..envs import AbstractGoalEnv
+from . import _serialise
+from ._paper import paper_settings
+
+
+EnvOptions = tuple[tuple[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The static settings of a training run: shapes and choices. Plain values, hashable, checked at construction.
+
+    Numbers that may differ from lane to lane of one program are [`deepcrl.agents.Hypers`][], whose defaults
+    `config.hypers()` takes from the agent.
+
+    **Raises:** `ValueError`, `TypeError` or [`deepcrl.envs.UnknownEnvironmentError`][] for what cannot run, before
+    anything is compiled or allocated.
+    """
+
+    env: str | AbstractGoalEnv
+    """The task to train on: a name (see `deepcrl envs`) or an environment object."""
+    agent: AbstractAgent = dataclasses.field(default_factory=CRL)
+    """The algorithm and its networks."""
+    env_options: EnvOptions = ()
+    """Options of the named task, for example starts=free goals=free; a mapping is taken too."""
+    eval_env: str | AbstractGoalEnv | None = None
+    """The task to evaluate on, with its own default options; by default the one trained on."""
+    total_env_steps: int = 1_000_000
+    """Environment steps of the whole run, prefill included; whole epochs that fit are run."""
+    epochs: int = 20
+    """How many times to evaluate: once after each epoch."""
+    num_envs: int = 64
+    """Environments that collect side by side."""
+    rollout_length: int = 50
+    """Steps of every environment between updates."""
+    batch_size: int = 256
+    """Transitions per update; every other goal of the batch is a negative."""
+    utd_ratio: float = 0.025
+    """Updates per environment step (the paper: 1 per 40)."""
+    buffer_length: int = 4_000
+    """Steps kept per environment."""
+    prefill_length: int = 300
+    """Steps of every environment before the first update, rounded up to whole roll-outs."""
+    episode_length: int | None = None
+    """Steps after which an episode is truncated (by default the task's own)."""
+    goal_reset: Literal["resample", "cached"] = "resample"
+    """Fresh start and goal for every episode, or the first one of each environment for ever."""
+    eval_envs: int = 128
+    """Episodes per evaluation, side by side."""
+    debug_checks: bool = False
+    """Stop with an error at the first non-finite loss or observation; switches JAX's compilation cache off."""
+
+    def __post_init__(self):
+        options = self.env_options.items() if isinstance(self.env_options, Mapping) else self.env_options
+        object.__setattr__(self, "env_options", tuple(sorted((str(k), v) for k, v in options)))
+        if not isinstance(self.agent, AbstractAgent):
+            raise TypeError(f"`agent` must be an agent such as `CRL(depth=16)`, got {self.agent!r}.")
+        for name in ("total_env_steps", "epochs", "num_envs", "rollout_length", "eval_envs", "buffer_length"):
+            check_integer(name, getattr(self, name))
+        check_integer("batch_size", self.batch_size, 2)
+        check_integer("prefill_length", self.prefill_length)
+        if self.episode_length is not None:
+            check_integer("episode_length", self.episode_length)
+        check_number("utd_ratio", self.utd_ratio, 0.0, open_low=True)
+        relabelling_from_name(self.agent.hindsight, jnp.float32(0.5))
+        self._check_buffer()
+        self._check_budget()
+        self._check_eval_env()
+
+    def _check_buffer(self) -> None:
+        episode_length = self.make_env()[0].episode_length
+        if self.buffer_length < episode_length:
+            raise ValueError(
+                f"`buffer_length` (steps kept per environment) must hold an episode of {episode_length} steps, got "
+                f"{self.buffer_length}. Raise it, or lower `episode_length`."
+            )
+        if self.buffer_length < self.rollout_length:
+            raise ValueError(
+                f"`buffer_length` must hold a roll-out of {self.rollout_length} steps, got {self.buffer_length}."
+            )
+        if self.batch_size > self.num_envs * self.buffer_length:
+            raise ValueError(
+                f"`batch_size` must not exceed what the buffer holds, `num_envs` x `buffer_length` = "
+                f"{self.num_envs * self.buffer_length} transitions; got {self.batch_size}."
+            )
+
+    def _check_budget(self) -> None:
+        if self.total_env_steps >= 2**31:
+            raise ValueError(f"`total_env_steps` must be below 2^31 = {2**31}, got {self.total_env_steps}.")
+        if self._exact_updates_per_step < 0.5:
+            raise ValueError(
+                f"`utd_ratio` x `rollout_length` x `num_envs` = {self._exact_updates_per_step:g} updates per roll-out "
+                f"must be at least 0.5. Raise `utd_ratio` (got {self.utd_ratio:g}) or make roll-outs longer."
+            )
+        if self.steps_per_epoch < 1:
+            least = self.prefill_env_steps + self.epochs * self.env_steps_per_step
+            raise ValueError(
+                f"`total_env_steps` = {self.total_env_steps} does not hold the prefill of {self.prefill_env_steps} "
+                f"steps and one roll-out of {self.env_steps_per_step} for each of {self.epochs} epochs. "
+                f"Raise it to at least {least}, or lower `epochs`, `num_envs`, `rollout_length` or `prefill_length`."
+            )
+
+    def _check_eval_env(self) -> None:
+        if self.eval_env is not None:
+            spec, eval_spec = env_spec(*self.make_env()), env_spec(*self.make_eval_env())
+            if spec != eval_spec:
+                raise ValueError(f"`eval_env` must have the sizes of `env`, {spec}; got {eval_spec}.")
+
+    @classmethod
+    def paper(cls, task: str, **changes: Any) -> "Config":
+        """The published settings of a task: sizes of the paper's table of hyper-parameters, the task's own budget.
+
+        The point mazes, which the paper does not have, get the settings of the ant in the same maze. `changes` replace
+        single fields, for example `agent=CRL(depth=64)`.
+
+        **Raises:** `ValueError` for a task without published settings; `UnknownEnvironmentError` for one whose
+        environment this version does not have.
+        """
+        return cls(**{**paper_settings(task, envs.names()), **changes})
+
+    # -- built from the settings -----------------------------------------------------------------------------------
+
+    def make_env(self) -> tuple[AbstractGoalEnv, PyTree]:
+        """The training environment and its parameters."""
+        return self._build_env(self.env, dict(self.env_options))
+
+    def make_eval_env(self) -> tuple[AbstractGoalEnv, PyTree]:
+        """The evaluation environment and its parameters; it draws a fresh start and goal at every reset."""
+        if self.eval_env is None:
+            env, params = self.make_env()
+        else:
+            env, params = self._build_env(self.eval_env, {})
+        return dataclasses.replace(env, goal_reset="resample"), params
+
+    def _build_env(self, env: str | AbstractGoalEnv, options: dict[str, Any]) -> tuple[AbstractGoalEnv, PyTree]:
+        if isinstance(env, str):
+            env, params = envs.make(env, **options)
+        elif not isinstance(env, AbstractGoalEnv):
+            raise TypeError(f"An environment must be a name or an `AbstractGoalEnv`, got {env!r}.")
+        elif options:
+            raise ValueError(f"`env_options` go with a named task; give them to the environment object: {options}.")
+        else:
+            params = env.default_params()
+        changes: dict[str, Any] = {"goal_reset": self.goal_reset}
+        if self.episode_length is not None:
+            changes["episode_length"] = self.episode_length
+        return dataclasses.replace(env, **changes), params
+
+    def hypers(self) -> Hypers:
+        """The numbers of the agent's config as arrays, for one lane."""
+        return self.agent.hypers()
+
+    def queue(self) -> TrajectoryQueue:
+        """The replay buffer's structure."""
+        return TrajectoryQueue(num_envs=self.num_envs, length=self.buffer_length)
+
+    # -- derived numbers -------------------------------------------------------------------------------------------
+
+    @property
+    def env_steps_per_step(self) -> int:
+        """Environment steps of one roll-out of all environments."""
+        return self.num_envs * self.rollout_length
+
+    @property
+    def prefill_rollouts(self) -> int:
+        """Roll-outs before the first update."""
+        return -(-self.prefill_length // self.rollout_length)
+
+    @property
+    def prefill_env_steps(self) -> int:
+        """Environment steps before the first update."""
+        return self.prefill_rollouts * self.env_steps_per_step
+
+    @property
+    def _exact_updates_per_step(self) -> float:
+        return self.utd_ratio * self.env_steps_per_step
+
+    @property
+    def updates_per_step(self) -> int:
+        """Updates after each roll-out."""
+        return max(1, round(self._exact_updates_per_step))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Roll-outs, each followed by its updates, in one epoch."""
+        return (self.total_env_steps - self.prefill_env_steps) // (self.epochs * self.env_steps_per_step)
+
+    @property
+    def env_steps_per_epoch(self) -> int:
+        """Environment steps of one epoch."""
+        return self.steps_per_epoch * self.env_steps_per_step
+
+    @property
+    def actual_env_steps(self) -> int:
+        """Environment steps really taken: the prefill and whole epochs, at most `total_env_steps`."""
+        return self.prefill_env_steps + self.epochs * self.env_steps_per_epoch
+
+    @property
+    def actual_updates(self) -> int:
+        """Updates of the whole run."""
+        return self.epochs * self.steps_per_epoch * self.updates_per_step
+
+    @ft.cached_property
+    def buffer_bytes(self) -> int:
+        """Bytes of one lane's replay buffer; nothing is allocated to find out."""
+        return self.queue().nbytes(example_transition(env_spec(*self.make_env())))
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and TOML. **Raises** `ValueError` where a field holds an object without a name."""
+        return _serialise.to_dict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+        """The inverse of `to_dict`. **Raises** `ValueError` for an unknown field, with close matches."""
+        return _serialise.from_dict(cls, values)
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        return _serialise.to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Config":
+        """From JSON text."""
+        return _serialise.from_json(cls, text)
+
+    def to_toml(self) -> str:
+        """As TOML text."""
+        return _serialise.to_toml(self)
+
+    @classmethod
+    def from_toml(cls, text: str) -> "Config":
+        """From TOML text."""
+        return _serialise.from_toml(cls, text)
+
+
+def env_spec(env: AbstractGoalEnv, params: PyTree) -> AgentSpec:
+    """The sizes that an agent for this environment is built for."""
+    space = env.observation_space(params)
+    return AgentSpec(
+        observation_size=space.observation.size,
+        goal_size=space.desired_goal.size,
+        action_size=env.action_space(params).size,
+    )
+
+
+def example_transition(spec: AgentSpec) -> Transition:
+    """A step of zeros, of the shapes and dtypes that the replay buffer stores."""
+    false, goal = jnp.zeros((), bool), jnp.zeros(spec.goal_size)
+    return jax.tree.map(
+        jnp.asarray,
+        Transition(
+            observation=jnp.zeros(spec.observation_size),
+            action=jnp.zeros(spec.action_size),
+            achieved_goal=goal,
+            desired_goal=goal,
+            reward=jnp.zeros(()),
+            terminated=false,
+            truncated=false,
+            episode_id=jnp.zeros((), jnp.int32),
+        ),
+    )

@@ -1,0 +1,87 @@
+"""Sweeps: the cross product of seeds and settings, as lanes of one program."""
+
+import itertools
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.tree_util as jtu
+from jaxtyping import Array, Int
+
+from .._errors import did_you_mean
+from ..agents import Hypers
+from ..nn import blocks_of_depth
+from ._config import Config
+
+
+_DEPTHS = ("actor_depth", "critic_depth")
+
+
+class Lanes(NamedTuple):
+    """Seeds and hypers with a leading `lane` axis, for `jax.vmap(train)(*lanes(...))`."""
+
+    seeds: Int[Array, " lane"]
+    hypers: Hypers
+
+
+def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[float]) -> Lanes:
+    """The cross product of seeds and settings; seeds vary fastest.
+
+    ```python
+    config = Config(env="point_u4_maze", agent=CRL(depth=64))
+    seeds, hypers = lanes(config, seeds=range(4), depth=(4, 16, 64))  # 12 lanes
+    result = jax.vmap(make_train(config))(seeds, hypers)
+    ```
+
+    **Arguments:**
+
+    - `config`: gives the settings that are not named, and the deepest networks a lane may have.
+    - `seeds`: one or more integers.
+    - `settings`: values for fields of [`deepcrl.agents.Hypers`][], one or more each; `depth` sets both depths.
+
+    **Raises:** `ValueError` for an unknown name, an empty list, or a depth that the config does not build.
+    """
+    known = [*Hypers.__dataclass_fields__, "depth"]
+    axes = {name: list(values) for name, values in settings.items()}
+    for name, values in {"seeds": list(seeds), **axes}.items():
+        if name != "seeds" and name not in known:
+            raise ValueError(f"Lanes cannot differ in {name!r}. {did_you_mean(name, known)}")
+        if not values:
+            raise ValueError(f"`{name}` must list at least one value.")
+    if "depth" in axes and set(axes) & set(_DEPTHS):
+        raise ValueError("Give either `depth`, which sets both, or `actor_depth` and `critic_depth`.")
+
+    default = config.hypers()
+    rows = []
+    for combination in itertools.product(*axes.values()):
+        values = dict(zip(axes, combination, strict=True))
+        if "depth" in values:
+            values |= dict.fromkeys(_DEPTHS, values.pop("depth"))
+        for name in set(_DEPTHS) & set(values):
+            blocks_of_depth(values[name], name)
+        row = eqx.tree_at(
+            lambda h, names=tuple(values): [getattr(h, name) for name in names],
+            default,
+            [jnp.asarray(value, getattr(default, name).dtype) for name, value in values.items()],
+        )
+        check_hypers(row, default)
+        rows += [(int(seed), row) for seed in seeds]
+    seed_array = jnp.asarray([seed for seed, _ in rows], jnp.int32)
+    return Lanes(seed_array, jtu.tree_map(lambda *leaves: jnp.stack(leaves), *[row for _, row in rows]))
+
+
+def check_hypers(hypers: Hypers, built: Hypers) -> None:
+    """Raises `ValueError` where concrete depths of `hypers` are not what networks of the depths in `built` can do."""
+    for name in _DEPTHS:
+        depths = getattr(hypers, name)
+        if isinstance(depths, jax.core.Tracer):
+            continue  # under vmap or jit; `lanes` has looked
+        for depth in jnp.unique(depths).tolist():
+            blocks_of_depth(depth, name)
+            if depth > getattr(built, name):
+                raise ValueError(
+                    f"A lane's `{name}` must not exceed the depth that the config builds, {getattr(built, name)}; got "
+                    f"{depth}. Build the deepest: `CRL(depth={depth})`."
+                )

@@ -1,0 +1,65 @@
+"""What training carries and returns."""
+
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import PyTree
+
+from .._typing import IntScalar, Key, Scalar
+from ..agents import Hypers
+from ..buffers import QueueState
+from ..envs import EnvState, GoalObservation
+from ..eval import EvalMetrics
+
+
+class TrainState(eqx.Module):
+    """Everything a run needs to go on: restored, it computes what it would have computed."""
+
+    # what learns
+    agent: PyTree
+    hypers: Hypers
+    # where it learns
+    env: EnvState  # leaves `env ...`
+    obs: GoalObservation  # leaves `env ...`: what `env` shows
+    queue: QueueState
+    # how far it is; every draw depends on the root key and these alone
+    key: Key
+    env_steps: IntScalar
+    grad_steps: IntScalar
+
+
+class Metrics(eqx.Module):
+    """Of one epoch; in a `TrainResult`, every leaf has a leading `epoch` axis."""
+
+    env_steps: IntScalar
+    """Environment steps taken so far, prefill included."""
+    grad_steps: IntScalar
+    """Updates made so far."""
+    agent: Any
+    """The agent's metrics, means over the epoch's updates."""
+    evaluation: EvalMetrics
+    """The evaluation after the epoch."""
+
+    @property
+    def success_any(self) -> Scalar:
+        """Share of evaluation episodes with success at any step."""
+        return self.evaluation.success_any
+
+    @property
+    def time_at_goal(self) -> Scalar:
+        """Steps with success per evaluation episode."""
+        return self.evaluation.time_at_goal
+
+    @property
+    def success_end(self) -> Scalar:
+        """Share of evaluation episodes with success at their last step."""
+        return self.evaluation.success_end
+
+
+class TrainResult(eqx.Module):
+    """What `train(seed)` returns."""
+
+    state: TrainState
+    """The state after the last epoch."""
+    metrics: Metrics
+    """The metrics of all epochs: leaves have a leading `epoch` axis (behind the lane axes of a vmapped run)."""

@@ -1,0 +1,247 @@
+"""The one training loop: collect, add, sample, relabel, update, evaluate."""
+
+import os
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+from jaxtyping import Array, PyTree
+
+from .._random import as_key, stream
+from .._tree import tree_bytes
+from .._typing import IntScalar, Key
+from ..agents import Batch, Hypers
+from ..buffers import QueueState, relabelling_from_name, Transition
+from ..envs import EnvState, GoalObservation
+from ..envs._api import batched_reset, batched_step
+from ..eval import evaluate, EvalMetrics
+from ._config import Config, env_spec, example_transition
+from ._lanes import check_hypers
+from ._state import Metrics, TrainResult, TrainState
+
+
+class Trainer:
+    """What [`deepcrl.make_train`][] returns: `train(seed)`, and its parts.
+
+    Every method is jitted and pure and may be vmapped over all its arguments; a vmapped run is one program of many
+    lanes. `train(seed, hypers)` is `init(seed, hypers)` followed by a scan of `epoch`.
+    """
+
+    def __init__(self, config: Config):
+        """Builds environments, agent and buffer of a config; compiles nothing."""
+        self.config = config
+        self.agent = config.agent
+        self.env, self.env_params = config.make_env()
+        self.eval_env, self.eval_env_params = config.make_eval_env()
+        self.spec = env_spec(self.env, self.env_params)
+        self.queue = config.queue()
+        self._train = jax.jit(self._train_lane)
+        self._init = jax.jit(self._init_lane)
+        self._epoch = jax.jit(self._epoch_lane)
+        self._evaluate = jax.jit(self._evaluate_lane)
+
+    def __call__(self, seed: Any, hypers: Hypers | None = None) -> TrainResult:
+        """**Arguments:**
+
+        - `seed`: an integer, an integer array or a typed PRNG key.
+        - `hypers`: the lane's numbers; `config.hypers()` by default.
+
+        **Returns:** the state after the last epoch and the metrics of all epochs.
+        """
+        return self._train(as_key(seed), self._checked(hypers))
+
+    def init(self, seed: Any, hypers: Hypers | None = None) -> TrainState:
+        """Fresh networks, and a buffer prefilled by the untrained policy; arguments as for a call."""
+        return self._init(as_key(seed), self._checked(hypers))
+
+    def epoch(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """One epoch of roll-outs and updates, and the evaluation after it.
+
+        A host loop over this that saves and logs in between computes the same numbers as a call. Donate the state where
+        memory is short: `jax.jit(train.epoch, donate_argnums=0)`.
+        """
+        return self._epoch(state)
+
+    def evaluate(self, state: TrainState) -> EvalMetrics:
+        """The deterministic policy in `config.eval_envs` fresh episodes. The same state gives the same numbers."""
+        return self._evaluate(state)
+
+    def state_bytes(self) -> int:
+        """Bytes of one lane's `TrainState`, buffer included; nothing is allocated to find out."""
+        return tree_bytes(jax.eval_shape(self._init_lane, jr.key(0), self.config.hypers()))
+
+    def policy(self, state: TrainState, *, deterministic: bool = True):
+        """The policy of one lane: a function `policy(observation, goal, key=key)` of one sample."""
+
+        def act(observation: Array, goal: Array, *, key: Key) -> Array:
+            return self.agent.act(state.agent, observation, goal, state.hypers, key=key, deterministic=deterministic)
+
+        return act
+
+    def _checked(self, hypers: Hypers | None) -> Hypers:
+        default = self.config.hypers()
+        if hypers is None:
+            return default
+        check_hypers(hypers, default)
+        return hypers
+
+    # -- one lane --------------------------------------------------------------------------------------------------
+
+    def _train_lane(self, key: Key, hypers: Hypers) -> TrainResult:
+        def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            return self._epoch_lane(state)
+
+        state, metrics = jax.lax.scan(epoch, self._init_lane(key, hypers), length=self.config.epochs)
+        return TrainResult(state=state, metrics=metrics)
+
+    def _init_lane(self, key: Key, hypers: Hypers) -> TrainState:
+        agent_key, env_key, root_key = jr.split(key, 3)
+        obs, env_state = batched_reset(self.env, self.env_params, self.config.num_envs, key=env_key)
+        state = TrainState(
+            agent=self.agent.init(self.spec, key=agent_key),
+            hypers=hypers,
+            env=env_state,
+            obs=obs,
+            queue=self.queue.init(example_transition(self.spec)),
+            key=root_key,
+            env_steps=jnp.zeros((), jnp.int32),
+            grad_steps=jnp.zeros((), jnp.int32),
+        )
+
+        def prefill(state: TrainState, _: None) -> tuple[TrainState, None]:
+            return self._collect(state), None
+
+        return jax.lax.scan(prefill, state, length=self.config.prefill_rollouts)[0]
+
+    def _epoch_lane(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        def step(state: TrainState, _: None) -> tuple[TrainState, PyTree]:
+            return self._learn(self._collect(state))
+
+        state, agent_metrics = jax.lax.scan(step, state, length=self.config.steps_per_epoch)
+        agent_metrics = jtu.tree_map(jnp.mean, agent_metrics)
+        if self.config.debug_checks:
+            state = _check_finite(state, agent_metrics)
+        metrics = Metrics(
+            env_steps=state.env_steps,
+            grad_steps=state.grad_steps,
+            agent=agent_metrics,
+            evaluation=self._evaluate_lane(state),
+        )
+        return state, metrics
+
+    @jax.named_scope("deepcrl.collect")
+    def _collect(self, state: TrainState) -> TrainState:
+        action_space = self.env.action_space(self.env_params)
+        policy = self.policy(state, deterministic=False)
+
+        def step(
+            carry: tuple[EnvState, GoalObservation], key: Key
+        ) -> tuple[tuple[EnvState, GoalObservation], Transition]:
+            env_state, obs = carry
+            act_key, step_key = jr.split(key)
+            action = jax.vmap(lambda o, g, k: policy(o, g, key=k))(
+                obs.observation, obs.desired_goal, jr.split(act_key, self.config.num_envs)
+            )
+            new_obs, new_env_state, reward, terminated, truncated, _ = batched_step(
+                self.env, self.env_params, env_state, jax.vmap(action_space.from_unit)(action), key=step_key
+            )
+            transition = Transition(
+                observation=obs.observation,
+                action=action,
+                achieved_goal=obs.achieved_goal,
+                desired_goal=obs.desired_goal,
+                reward=reward,
+                terminated=terminated,
+                truncated=truncated,
+                episode_id=env_state.episode_id,
+            )
+            return (new_env_state, new_obs), transition
+
+        keys = jr.split(stream(state.key, "collect", state.env_steps), self.config.rollout_length)
+        (env_state, obs), rollout = jax.lax.scan(step, (state.env, state.obs), keys, length=self.config.rollout_length)
+        return TrainState(
+            agent=state.agent,
+            hypers=state.hypers,
+            env=env_state,
+            obs=obs,
+            queue=self.queue.add(state.queue, rollout),
+            key=state.key,
+            env_steps=state.env_steps + self.config.env_steps_per_step,
+            grad_steps=state.grad_steps,
+        )
+
+    def _learn(self, state: TrainState) -> tuple[TrainState, PyTree]:
+        def update(carry: tuple[PyTree, IntScalar], _: None) -> tuple[tuple[PyTree, IntScalar], PyTree]:
+            agent_state, grad_steps = carry
+            batch_key, update_key = jr.split(stream(state.key, "update", grad_steps))
+            batch = self._sample_batch(state.queue, state.hypers, batch_key)
+            agent_state, metrics = self.agent.update(agent_state, batch, state.hypers, key=update_key)
+            return (agent_state, grad_steps + 1), metrics
+
+        carry = (state.agent, state.grad_steps)
+        (agent_state, grad_steps), metrics = jax.lax.scan(update, carry, length=self.config.updates_per_step)
+        state = eqx.tree_at(lambda s: (s.agent, s.grad_steps), state, (agent_state, grad_steps))
+        return state, jtu.tree_map(jnp.mean, metrics)
+
+    @jax.named_scope("deepcrl.sample")
+    def _sample_batch(self, queue_state: QueueState, hypers: Hypers, key: Key) -> Batch:
+        relabelling = relabelling_from_name(self.agent.hindsight, hypers.gamma)
+
+        def draw(key: Key) -> Batch:
+            sample_key, goal_key = jr.split(key)
+            sample = self.queue.sample(queue_state, key=sample_key)
+            return Batch(
+                observation=sample.transition.observation,
+                action=sample.transition.action,
+                goal=relabelling(self.queue, queue_state, sample, key=goal_key),
+            )
+
+        return jax.vmap(draw)(jr.split(key, self.config.batch_size))
+
+    @jax.named_scope("deepcrl.evaluate")
+    def _evaluate_lane(self, state: TrainState) -> EvalMetrics:
+        key = stream(state.key, "evaluate", state.env_steps)
+        return evaluate(self.eval_env, self.eval_env_params, self.policy(state), self.config.eval_envs, key=key)
+
+
+def make_train(config: Config) -> Trainer:
+    """The training function of a config: checks it, builds it, and compiles on the first call.
+
+    ```python
+    train = make_train(Config(env="point_u_maze"))
+    result = jax.vmap(train)(jnp.arange(8))  # 8 seeds, one program
+    result.metrics.success_any  # (8, epochs)
+    ```
+
+    **Returns:** a [`deepcrl.Trainer`][].
+
+    **Raises:** `MemoryError` if one lane's state cannot fit the device.
+    """
+    if not isinstance(config, Config):
+        raise TypeError(f"`make_train` takes a `Config`, got {config!r}.")
+    trainer = Trainer(config)
+    check_memory(trainer, lanes=1)
+    return trainer
+
+
+def check_memory(trainer: Trainer, lanes: int) -> None:
+    """Raises `MemoryError` if the states of that many lanes cannot fit the first device."""
+    stats = jax.devices()[0].memory_stats() or {}
+    available = stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed = lanes * trainer.state_bytes()
+    if needed > available:
+        raise MemoryError(
+            f"{lanes} lane(s) need {needed / 1e9:.1f} GB of state, {lanes * trainer.config.buffer_bytes / 1e9:.1f} GB of "
+            f"it replay buffer; the device has {available / 1e9:.1f} GB. Lower `buffer_length`, `num_envs`, depth, width "
+            "or the number of lanes."
+        )
+
+
+def _check_finite(state: TrainState, metrics: PyTree) -> TrainState:
+    for name, tree in (("metric", metrics), ("observation", state.obs)):
+        bad = jnp.any(jnp.stack([~jnp.all(jnp.isfinite(leaf)) for leaf in jtu.tree_leaves(tree)]))
+        state = eqx.error_if(state, bad, f"A {name} of this epoch is not finite.")
+    return state

@@ -1,0 +1,20 @@
+"""Goal-reaching environments: stateless, pure, jit- and vmap-able, with the contract of Gymnax 1.0."""
+
+if __name__ != "deepcrl.envs":
+    raise ImportError(
+        f"This folder is the package `deepcrl.envs` and has no other name; it was imported as `{__name__}`. "
+        "Write `import deepcrl.envs`."
+    )
+
+from ._api import AbstractGoalEnv as AbstractGoalEnv, EnvState as EnvState, GoalObservation as GoalObservation
+from ._check import check as check, CheckReport as CheckReport, InvalidEnvironmentError as InvalidEnvironmentError
+from ._mazes import Maze as Maze, MAZES as MAZES
+from ._registry import (
+    make as make,
+    names as names,
+    register as register,
+    UnknownEnvironmentError as UnknownEnvironmentError,
+)
+from ._spaces import Box as Box
+from ._tasks import PointMaze as PointMaze, PointMazeParams as PointMazeParams, PointMazeState as PointMazeState
+from ._wrappers import FlatObservation as FlatObservation, LegacyStep as LegacyStep, to_gymnasium as to_gymnasium

@@ -1,0 +1,182 @@
+"""The contract of goal-reaching environments: Gymnax 1.0's, with observations as in Gymnasium's `GoalEnv`."""
+
+import abc
+import dataclasses
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PyTree
+
+from deepcrl._errors import check_choice, check_integer, did_you_mean
+from deepcrl._tree import tree_where
+from deepcrl._typing import BoolScalar, IntScalar, Key, Scalar
+
+from ._spaces import Box
+
+
+GOAL_RESETS = ("resample", "cached")
+
+
+class GoalObservation(eqx.Module):
+    """What a goal-reaching agent sees; spaces have the same three names."""
+
+    observation: Any
+    """The observation, without the goal: `Float[Array, " obs"]`."""
+    achieved_goal: Any
+    """The goal that the present state achieves: `Float[Array, " goal"]`."""
+    desired_goal: Any
+    """The commanded goal: `Float[Array, " goal"]`."""
+
+
+class EnvState(eqx.Module):
+    """The state of an environment in an episode."""
+
+    inner: PyTree
+    """What the environment itself carries: physics, goal."""
+    first: PyTree
+    """With `goal_reset="cached"`, the `inner` that every episode starts from; else `None`."""
+    time: IntScalar
+    """Steps taken in this episode."""
+    episode_id: IntScalar
+    """How many episodes came before this one."""
+
+
+class AbstractGoalEnv(eqx.Module):
+    """An environment: structure only, no state. Subclass it by the hooks below; `reset` and `step` are final.
+
+    Everything is per sample, to be vmapped, and pure: `params` is a pytree of arrays and may be vmapped too.
+
+    **Arguments** of every environment:
+
+    - `episode_length`: steps after which an episode is truncated.
+    - `goal_reset`: `"resample"` draws a fresh start and goal for every episode; `"cached"` repeats the first one of each
+      environment for ever, as the runs published with Brax's auto-reset wrapper did.
+    """
+
+    episode_length: int = eqx.field(default=300, static=True, kw_only=True)
+    goal_reset: Literal["resample", "cached"] = eqx.field(default="resample", static=True, kw_only=True)
+
+    def __check_init__(self):
+        check_integer("episode_length", self.episode_length)
+        check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
+
+    @abc.abstractmethod
+    def default_params(self) -> PyTree:
+        """The parameters that `make` returns: a pytree of arrays."""
+
+    @abc.abstractmethod
+    def observation_space(self, params: PyTree) -> GoalObservation:
+        """The spaces: a [`deepcrl.envs.GoalObservation`][] of three [`deepcrl.envs.Box`][]es of one axis each."""
+
+    @abc.abstractmethod
+    def action_space(self, params: PyTree) -> Box:
+        """The space of actions; policies act in [-1, 1] and are scaled to it."""
+
+    @abc.abstractmethod
+    def reset_env(self, key: Key, params: PyTree) -> PyTree:
+        """A fresh `inner` state: start and commanded goal."""
+
+    @abc.abstractmethod
+    def step_env(
+        self, key: Key, inner: PyTree, action: Float[Array, " action"], params: PyTree
+    ) -> tuple[PyTree, Scalar, BoolScalar]:
+        """The next `inner` state, the reward, and whether the task ended the episode (not the clock)."""
+
+    @abc.abstractmethod
+    def observe(self, inner: PyTree, params: PyTree) -> GoalObservation:
+        """What the agent sees of an `inner` state."""
+
+    @abc.abstractmethod
+    def distance(
+        self, achieved_goal: Float[Array, " goal"], desired_goal: Float[Array, " goal"], params: PyTree
+    ) -> Scalar:
+        """How far one goal is from the other, in the environment's own unit (m for the mazes)."""
+
+    @abc.abstractmethod
+    def success(
+        self, achieved_goal: Float[Array, " goal"], desired_goal: Float[Array, " goal"], params: PyTree
+    ) -> BoolScalar:
+        """Whether achieving the one goal counts as reaching the other."""
+
+    def reset(self, key: Key, params: PyTree) -> tuple[GoalObservation, EnvState]:
+        """The first observation and state of an environment, with `episode_id` 0."""
+        inner = self.reset_env(key, params)
+        zero = jnp.zeros((), jnp.int32)
+        first = inner if self.goal_reset == "cached" else None
+        return self.observe(inner, params), EnvState(inner=inner, first=first, time=zero, episode_id=zero)
+
+    def step(
+        self, key: Key, state: EnvState, action: Float[Array, " action"], params: PyTree
+    ) -> tuple[GoalObservation, EnvState, Scalar, BoolScalar, BoolScalar, dict[str, Any]]:
+        """One step, with a reset behind it where the episode ends.
+
+        **Returns:** `(obs, state, reward, terminated, truncated, info)`. Where `terminated` (by the task) or `truncated`
+        (by the clock) holds, `obs` and `state` are already those of the next episode, and `info["final_observation"]`
+        is what was seen last in the old one; at every other step it equals `obs`. `info["success"]` and
+        `info["distance"]` (to the commanded goal) speak of the state after the step and before the reset.
+        """
+        step_key, reset_key = jr.split(key)
+        inner, reward, terminated = self.step_env(step_key, state.inner, action, params)
+        time = state.time + 1
+        truncated = time >= self.episode_length
+        ended = terminated | truncated
+
+        final = self.observe(inner, params)
+        fresh = self.reset_env(reset_key, params) if state.first is None else state.first
+        inner = tree_where(ended, fresh, inner)
+        next_state = EnvState(
+            inner=inner,
+            first=state.first,
+            time=jnp.where(ended, 0, time),
+            episode_id=state.episode_id + ended.astype(jnp.int32),
+        )
+        info = {
+            "final_observation": final,
+            "success": self.success(final.achieved_goal, final.desired_goal, params),
+            "distance": self.distance(final.achieved_goal, final.desired_goal, params),
+        }
+        return self.observe(inner, params), next_state, reward, terminated, truncated, info
+
+    def set_state(self, state: EnvState, params: PyTree, **fields: Any) -> tuple[GoalObservation, EnvState]:
+        """The same state with some fields of `state.inner` put to given values, and what is seen then.
+
+        For example `env.set_state(state, params, position=[1.0, 2.0])`. Clock and episode go on.
+
+        **Raises:** `ValueError` for an unknown field or a wrong shape.
+        """
+        new = {}
+        known = [field.name for field in dataclasses.fields(state.inner)]
+        for name, value in fields.items():
+            if name not in known:
+                raise ValueError(f"This environment's state has no field {name!r}. {did_you_mean(name, known)}")
+            old = getattr(state.inner, name)
+            array = jnp.asarray(value, old.dtype)
+            if array.shape != old.shape:
+                raise ValueError(f"The field {name!r} of the state has shape {old.shape}, got {array.shape}.")
+            new[name] = array
+        inner = dataclasses.replace(state.inner, **new)
+        return self.observe(inner, params), dataclasses.replace(state, inner=inner)
+
+    def check(self, params: PyTree = None) -> "CheckReport":  # noqa: F821
+        """[`deepcrl.envs.check`][] of this environment."""
+        from ._check import check  # the checker knows this class
+
+        return check(self, params)
+
+
+def batched_reset(
+    env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: Key
+) -> tuple[GoalObservation, EnvState]:
+    """`num_envs` environments, reset with keys of their own; leaves have a leading `env` axis."""
+    return jax.vmap(env.reset, in_axes=(0, None))(jr.split(key, num_envs), params)
+
+
+def batched_step(
+    env: AbstractGoalEnv, params: PyTree, state: EnvState, action: Float[Array, "env action"], *, key: Key
+) -> tuple[GoalObservation, EnvState, Array, Array, Array, dict[str, Any]]:
+    """One step of every environment, with keys of their own."""
+    keys = jr.split(key, action.shape[0])
+    return jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, params)

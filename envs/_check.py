@@ -1,0 +1,192 @@
+"""A checker for environments that users bring, to be run before any training."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
+import numpy as np
+from jaxtyping import PyTree
+
+from ._api import AbstractGoalEnv, batched_reset, batched_step, EnvState, GoalObservation
+from ._spaces import Box
+
+
+_FIELDS = ("observation", "achieved_goal", "desired_goal")
+
+
+class InvalidEnvironmentError(ValueError):
+    """An environment breaks the contract; the message lists every breach found."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckReport:
+    """What [`deepcrl.envs.check`][] saw of an environment under uniformly random actions."""
+
+    env_steps: int
+    """How many steps were taken in all."""
+    episodes: int
+    """How many episodes ended."""
+    mean_episode_length: float
+    """In steps, over the episodes that ended; not a number if none did."""
+    success_rate: float
+    """Share of steps with success: what chance alone achieves."""
+    distinct_starts: int
+    """Number of different first observations."""
+    distinct_goals: int
+    """Number of different commanded goals."""
+
+
+def check(env: AbstractGoalEnv, params: PyTree = None, *, num_envs: int = 16, seed: int = 0) -> CheckReport:
+    """Tests an environment against the contract: shapes, ranges, jit, vmap, scan, auto-reset, NaN under random actions.
+
+    **Arguments:**
+
+    - `env`: the environment.
+    - `params`: its parameters, `env.default_params()` by default.
+    - `num_envs`: environments run side by side, for a little over two episodes each, at most 1,000 steps.
+    - `seed`: of the random actions and resets.
+
+    **Returns:** what was seen, if all is well.
+
+    **Raises:** `InvalidEnvironmentError`, with every breach that was found.
+    """
+    params = env.default_params() if params is None else params
+    problems = [
+        f"`default_params()` must hold arrays only, got {leaf!r}."
+        for leaf in jtu.tree_leaves(params)
+        if not isinstance(leaf, jax.Array | np.ndarray)
+    ]
+    problems += _check_shapes(env, params)
+    if problems:  # with shapes wrong, running says nothing more
+        raise InvalidEnvironmentError(_message(env, problems))
+    num_steps = min(2 * env.episode_length + 10, 1000)
+    first, trace = _run(env, params, num_envs, num_steps, seed)
+    problems += _check_run(env, params, first, trace)
+    if problems:
+        raise InvalidEnvironmentError(_message(env, problems))
+    lengths = trace["length"][trace["ended"]]
+    return CheckReport(
+        env_steps=num_envs * num_steps,
+        episodes=int(trace["ended"].sum()),
+        mean_episode_length=float(lengths.mean()) if lengths.size else float("nan"),
+        success_rate=float(trace["success"].mean()),
+        distinct_starts=len(np.unique(first.observation, axis=0)),
+        distinct_goals=len(np.unique(first.desired_goal, axis=0)),
+    )
+
+
+def _message(env: AbstractGoalEnv, problems: list[str]) -> str:
+    return f"`{type(env).__name__}` breaks the contract of goal environments:\n" + "\n".join(f"- {p}" for p in problems)
+
+
+def _check_shapes(env: AbstractGoalEnv, params: PyTree) -> list[str]:
+    space, action_space = env.observation_space(params), env.action_space(params)
+    problems = []
+    for name in (*_FIELDS, "action"):
+        box = action_space if name == "action" else getattr(space, name)
+        if not isinstance(box, Box) or len(box.shape) != 1:
+            problems.append(f"the space of `{name}` must be a `Box` with one axis, got {box!r}.")
+    if problems:
+        return problems
+    if space.achieved_goal.shape != space.desired_goal.shape:
+        problems.append("the spaces of `achieved_goal` and `desired_goal` must have one shape.")
+    key, action = jr.key(0), jax.ShapeDtypeStruct(action_space.shape, jnp.float32)
+    obs, state = jax.eval_shape(env.reset, key, params)
+    new_obs, new_state, reward, terminated, truncated, info = jax.eval_shape(env.step, key, state, action, params)
+    for call, seen in (("reset", obs), ("step", new_obs)):
+        for name in _FIELDS:
+            leaf, box = getattr(seen, name), getattr(space, name)
+            if leaf.shape != box.shape or leaf.dtype != jnp.float32:
+                problems.append(
+                    f"`{name}` of `{call}` must be float32 of shape {box.shape}, as its space says; got {leaf.dtype} of "
+                    f"shape {leaf.shape}."
+                )
+    before, after = (jtu.tree_leaves_with_path(s) for s in (state, new_state))
+    if jtu.tree_structure(state) != jtu.tree_structure(new_state):
+        problems.append("`step` must return a state of the same structure as `reset`.")
+    else:
+        for (path, old), (_, new) in zip(before, after, strict=True):
+            if (old.shape, old.dtype) != (new.shape, new.dtype):
+                problems.append(
+                    f"`step` must keep shapes and dtypes of the state; `state{jtu.keystr(path)}` went from "
+                    f"{old.dtype}{list(old.shape)} to {new.dtype}{list(new.shape)}."
+                )
+    scalars = {"reward": (reward, jnp.float32), "terminated": (terminated, jnp.bool_), "truncated": (truncated, jnp.bool_)}
+    scalars |= {"success": (info["success"], jnp.bool_), "distance": (info["distance"], jnp.float32)}
+    for name, (leaf, dtype) in scalars.items():
+        if leaf.shape != () or leaf.dtype != dtype:
+            problems.append(f"`{name}` must be a scalar {np.dtype(dtype)}, got {leaf.dtype} of shape {leaf.shape}.")
+    return problems
+
+
+def _run(
+    env: AbstractGoalEnv, params: PyTree, num_envs: int, num_steps: int, seed: int
+) -> tuple[GoalObservation, dict[str, np.ndarray]]:
+    action_space = env.action_space(params)
+
+    def step(carry: tuple[EnvState, GoalObservation], key: jax.Array):
+        state, _ = carry
+        action_key, step_key = jr.split(key)
+        action = jax.vmap(action_space.sample)(jr.split(action_key, num_envs))
+        obs, new_state, reward, terminated, truncated, info = batched_step(env, params, state, action, key=step_key)
+        trace = {
+            "obs": obs,
+            "final": info["final_observation"],
+            "reward": reward,
+            "truncated": truncated,
+            "ended": terminated | truncated,
+            "success": info["success"],
+            "distance": info["distance"],
+            "length": state.time + 1,
+            "time": new_state.time,
+            "new_episodes": new_state.episode_id - state.episode_id,
+        }
+        return (new_state, obs), trace
+
+    @jax.jit
+    def run(key: jax.Array):
+        reset_key, steps_key = jr.split(key)
+        obs, state = batched_reset(env, params, num_envs, key=reset_key)
+        _, trace = jax.lax.scan(step, (state, obs), jr.split(steps_key, num_steps))
+        return obs, trace
+
+    return jax.tree.map(np.asarray, run(jr.key(seed)))
+
+
+def _check_run(
+    env: AbstractGoalEnv, params: PyTree, first: GoalObservation, trace: dict[str, np.ndarray]
+) -> list[str]:
+    problems = []
+    space = env.observation_space(params)
+    for name in _FIELDS:
+        box = getattr(space, name)
+        seen = np.concatenate(
+            [getattr(part, name).reshape(-1, box.size) for part in (first, trace["obs"], trace["final"])]
+        )
+        bad = ~np.isfinite(seen)
+        if bad.any():
+            problems.append(f"`{name}` was not finite in {bad.any(axis=1).mean():.2%} of the steps under random actions.")
+            continue
+        slack = 1e-4 * (box.high - box.low)
+        outside = (seen < box.low - slack) | (seen > box.high + slack)
+        if outside.any():
+            worst = int(outside.sum(axis=0).argmax())
+            problems.append(
+                f"`{name}` left its space in {outside.any(axis=1).mean():.2%} of the steps; number {worst} went from "
+                f"{seen[:, worst].min():g} to {seen[:, worst].max():g}, its space is [{box.low[worst]:g}, "
+                f"{box.high[worst]:g}]."
+            )
+    for name in ("reward", "distance"):
+        if not np.isfinite(trace[name]).all():
+            problems.append(f"`{name}` was not finite in {(~np.isfinite(trace[name])).mean():.2%} of the steps.")
+    if (trace["truncated"] != (trace["length"] >= env.episode_length)).any():
+        problems.append("`truncated` must hold just at the last step of `episode_length`; `reset` and `step` are final.")
+    if (trace["new_episodes"] != trace["ended"]).any() or (trace["time"][trace["ended"]] != 0).any():
+        problems.append("after an episode ends, `episode_id` must grow by one and `time` must be 0.")
+    if np.unique(first.observation, axis=0).shape[0] == 1 and np.unique(first.desired_goal, axis=0).shape[0] == 1:
+        problems.append("`reset_env` gave one start and one goal for all keys: does it use its key?")
+    if (trace["obs"].observation == first.observation).all():
+        problems.append("no random action changed the observation.")
+    return problems

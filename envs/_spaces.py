@@ -1,0 +1,72 @@
+"""Spaces: the shape and range of observations, goals and actions."""
+
+import jax
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from deepcrl._typing import BoolScalar, Key
+
+
+class Box:
+    """A box of `float32` vectors with a lower and an upper bound per number.
+
+    Hashable and comparable, so it may be a static field.
+    """
+
+    def __init__(self, low: object, high: object, shape: tuple[int, ...] | None = None):
+        """**Arguments:**
+
+        - `low`, `high`: the bounds, numbers or arrays; finite, `low < high`.
+        - `shape`: of the vectors; by default that of the bounds broadcast together.
+
+        **Raises:** `ValueError` where a bound is not finite or the bounds cross: an unbounded space cannot be scaled to.
+        """
+        low_array, high_array = np.asarray(low, np.float32), np.asarray(high, np.float32)
+        shape = np.broadcast_shapes(low_array.shape, high_array.shape) if shape is None else shape
+        self.low = np.broadcast_to(low_array, shape)
+        self.high = np.broadcast_to(high_array, shape)
+        if not (np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)) and np.all(self.low < self.high)):
+            raise ValueError(
+                f"The bounds of a `Box` must be finite with `low < high` everywhere, got low = {self.low.tolist()} and "
+                f"high = {self.high.tolist()}. Give a joint without limits a range of its own."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the vectors."""
+        return self.low.shape
+
+    @property
+    def size(self) -> int:
+        """How many numbers a vector holds."""
+        return self.low.size
+
+    def sample(self, key: Key) -> Float[Array, "..."]:
+        """A vector drawn uniformly."""
+        return jr.uniform(key, self.shape, minval=self.low, maxval=self.high)
+
+    def contains(self, x: Float[Array, "..."], tolerance: float = 1e-4) -> BoolScalar:
+        """Whether `x` lies inside, up to `tolerance` times the range."""
+        slack = tolerance * (self.high - self.low)
+        inside: Bool[Array, "..."] = (x >= self.low - slack) & (x <= self.high + slack)
+        return jax.numpy.all(inside)
+
+    def from_unit(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Maps $[-1, 1]$, where policies act, onto the box; a unit box leaves `x` as it is."""
+        if np.all(self.low == -1.0) and np.all(self.high == 1.0):
+            return x
+        return self.low + 0.5 * (x + 1.0) * (self.high - self.low)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Box)
+            and self.shape == other.shape
+            and bool(np.all(self.low == other.low) and np.all(self.high == other.high))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.low.tobytes(), self.high.tobytes(), self.shape))
+
+    def __repr__(self) -> str:
+        return f"Box(low={self.low.tolist()}, high={self.high.tolist()})"

@@ -1,0 +1,180 @@
+"""A point mass with velocity in a maze, in plain JAX."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float
+
+from deepcrl._typing import BoolScalar, Key, Scalar
+
+from .._api import AbstractGoalEnv, GoalObservation
+from .._mazes import Maze
+from .._spaces import Box
+
+
+HALF_WIDTH = 0.2  # of the body, a square, in m; a cell is 1 m wide
+_POSITION_SCALE = 4.0  # m per unit of observation, so that the mazes span a few units
+_VELOCITY_SCALE = 0.2  # m per step per unit of observation: the top speed under the default parameters
+
+CellChoice = str | tuple[int, int]
+
+
+class PointMazeParams(eqx.Module):
+    """The numbers of a [`deepcrl.envs.PointMaze`][]; each may be vmapped."""
+
+    start_weights: Float[Array, "row col"]
+    """Unnormalised probability that an episode starts in a cell."""
+    goal_weights: Float[Array, "row col"]
+    """Unnormalised probability that a cell's centre is the commanded goal."""
+    start_noise: Scalar
+    """Starts are uniform within this distance of the cell's centre, per axis, in m."""
+    acceleration: Scalar
+    """Velocity gained per step at full action, in m per step."""
+    drag: Scalar
+    """Share of the velocity that is kept from step to step."""
+    success_radius: Scalar
+    """The goal counts as reached within this distance, in m."""
+
+
+class PointMazeState(eqx.Module):
+    """Where the point is and where it shall go."""
+
+    position: Float[Array, " xy"]
+    """In m: (row, column) of the maze, cell centres at whole numbers."""
+    velocity: Float[Array, " xy"]
+    """In m per step."""
+    goal: Float[Array, " xy"]
+    """The commanded position, in m."""
+
+
+class PointMaze(AbstractGoalEnv):
+    r"""A square body of 0.4 m in a maze of cells of 1 m, pushed by a two-dimensional action in $[-1, 1]$.
+
+    A step makes $v \leftarrow 0.8\, v + 0.04\, a$, then moves the body along one axis after the other by $v$; a move into
+    a wall is refused and its velocity zeroed, so the top speed is 0.2 m a step. The observation is
+    $(p / 4 - 1,\; 5 v)$, goals are $p / 4 - 1$. An episode never terminates; the reward is 1 within 0.5 m of the goal,
+    else 0.
+    """
+
+    maze: Maze = eqx.field(static=True)
+    starts: CellChoice = eqx.field(default="R", static=True)
+    goals: CellChoice = eqx.field(default="G", static=True)
+
+    def __check_init__(self):
+        if not isinstance(self.maze, Maze):
+            raise TypeError(f"`maze` must be a `Maze`, got {self.maze!r}. Read a text grid by `Maze.from_text`.")
+        self._cells("starts", self.starts, "R")
+        self._cells("goals", self.goals, "G")
+
+    def _cells(self, field: str, choice: CellChoice, letter: str) -> list[tuple[int, int]]:
+        if choice == letter:
+            return self.maze.cells(letter)
+        if choice == "free":
+            return self.maze.free
+        if choice not in self.maze.free:
+            raise ValueError(
+                f"`{field}` must be {letter!r} (the cells so marked), 'free' (all free cells) or the (row, column) of "
+                f"one free cell, got {choice!r}. Free cells: {self.maze.free}."
+            )
+        return [choice]  # pyright: ignore[reportReturnType]
+
+    def cell_weights(self, cells: list[tuple[int, int]]) -> Float[Array, "row col"]:
+        """Weights for [`deepcrl.envs.PointMazeParams`][]: 1 at the given cells, 0 elsewhere."""
+        weights = np.zeros(self.maze.shape, np.float32)
+        for cell in cells:
+            weights[cell] = 1.0
+        return jnp.asarray(weights)
+
+    def default_params(self) -> PointMazeParams:
+        """Starts and goals as chosen at construction, and the dynamics of the class's docstring."""
+        return PointMazeParams(
+            start_weights=self.cell_weights(self._cells("starts", self.starts, "R")),
+            goal_weights=self.cell_weights(self._cells("goals", self.goals, "G")),
+            start_noise=jnp.float32(0.2),
+            acceleration=jnp.float32(0.04),
+            drag=jnp.float32(0.8),
+            success_radius=jnp.float32(0.5),
+        )
+
+    def observation_space(self, params: PointMazeParams) -> GoalObservation:
+        """Positions within the outer walls, velocities up to the top speed."""
+        low = self.to_goal(np.full(2, -0.5, np.float32))
+        high = self.to_goal(np.array(self.maze.shape, np.float32) - 0.5)
+        goal = Box(low, high)
+        ones = np.ones(2, np.float32)
+        return GoalObservation(Box(np.concatenate([low, -ones]), np.concatenate([high, ones])), goal, goal)
+
+    def action_space(self, params: PointMazeParams) -> Box:
+        """A push along each axis."""
+        return Box(-1.0, 1.0, (2,))
+
+    def reset_env(self, key: Key, params: PointMazeParams) -> PointMazeState:
+        """A start in a start cell, at rest, and a goal at the centre of a goal cell."""
+        start_key, noise_key, goal_key = jr.split(key, 3)
+        noise = params.start_noise * jr.uniform(noise_key, (2,), minval=-1.0, maxval=1.0)
+        return PointMazeState(
+            position=_draw_cell(params.start_weights, key=start_key) + noise,
+            velocity=jnp.zeros(2),
+            goal=_draw_cell(params.goal_weights, key=goal_key),
+        )
+
+    def step_env(
+        self, key: Key, inner: PointMazeState, action: Float[Array, " action"], params: PointMazeParams
+    ) -> tuple[PointMazeState, Scalar, BoolScalar]:
+        """The dynamics of the class's docstring; `key` is not needed."""
+        velocity = params.drag * inner.velocity + params.acceleration * jnp.clip(action, -1.0, 1.0)
+        position = inner.position
+        for axis in np.eye(2, dtype=np.float32):
+            moved = position + axis * velocity
+            blocked = self._hits_wall(moved)
+            position = jnp.where(blocked, position, moved)
+            velocity = jnp.where(blocked, (1.0 - axis) * velocity, velocity)
+        inner = PointMazeState(position=position, velocity=velocity, goal=inner.goal)
+        seen = self.observe(inner, params)
+        reward = self.success(seen.achieved_goal, seen.desired_goal, params).astype(jnp.float32)
+        return inner, reward, jnp.zeros((), bool)
+
+    def observe(self, inner: PointMazeState, params: PointMazeParams) -> GoalObservation:
+        """Position and velocity; the position as achieved goal."""
+        position = self.to_goal(inner.position)
+        return GoalObservation(
+            observation=jnp.concatenate([position, inner.velocity / _VELOCITY_SCALE]),
+            achieved_goal=position,
+            desired_goal=self.to_goal(inner.goal),
+        )
+
+    def distance(
+        self, achieved_goal: Float[Array, " goal"], desired_goal: Float[Array, " goal"], params: PointMazeParams
+    ) -> Scalar:
+        """The straight-line distance in m."""
+        return _POSITION_SCALE * jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(achieved_goal - desired_goal)), 1e-12))
+
+    def success(
+        self, achieved_goal: Float[Array, " goal"], desired_goal: Float[Array, " goal"], params: PointMazeParams
+    ) -> BoolScalar:
+        """Within `params.success_radius` of the goal."""
+        return self.distance(achieved_goal, desired_goal, params) < params.success_radius
+
+    @staticmethod
+    def to_goal(position):
+        """The goal (observation units) that stands for a position in m; arrays of any leading shape."""
+        return position / _POSITION_SCALE - 1.0
+
+    @staticmethod
+    def to_position(goal):
+        """The position in m that a goal stands for: the inverse of `to_goal`."""
+        return (goal + 1.0) * _POSITION_SCALE
+
+    def _hits_wall(self, position: Float[Array, " xy"]) -> BoolScalar:
+        corners = position + HALF_WIDTH * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
+        cell = jnp.floor(corners + 0.5).astype(jnp.int32)
+        return jnp.any(jnp.asarray(self.maze.walls)[cell[:, 0], cell[:, 1]])
+
+
+def _draw_cell(weights: Float[Array, "row col"], *, key: Key) -> Float[Array, " xy"]:
+    cumulative = jnp.cumsum(weights.ravel())
+    # Strictly below the total, so that rounding never draws a cell behind the last one of positive weight.
+    threshold = jnp.minimum(jr.uniform(key) * cumulative[-1], jnp.nextafter(cumulative[-1], jnp.float32(0.0)))
+    index = jnp.sum(cumulative <= threshold)
+    return jnp.stack([index // weights.shape[1], index % weights.shape[1]]).astype(jnp.float32)
