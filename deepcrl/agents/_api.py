@@ -22,13 +22,13 @@ class AgentSpec:
 
 
 class Batch(eqx.Module):
-    """What an agent learns from in one update."""
+    """What an agent learns from in one update; one sample of it has no leading axis."""
 
-    observation: Float[Array, "batch obs"]
+    observation: Float[Array, "*batch obs"]
     """What was seen before the step."""
-    action: Float[Array, "batch action"]
+    action: Float[Array, "*batch action"]
     """The action taken, in [-1, 1]."""
-    goal: Float[Array, "batch goal"]
+    goal: Float[Array, "*batch goal"]
     """The hindsight goal: an achieved goal, of the step that the relabelling chose."""
 
 
@@ -56,7 +56,7 @@ class Hypers(eqx.Module):
     """Weight of the squared logsumexp in the critic's loss."""
 
     @classmethod
-    def of(cls, **values: float) -> "Hypers":
+    def of(cls, **values: int | float) -> "Hypers":
         """Hypers from Python numbers; depths become int32, the rest float32."""
         depths = ("actor_depth", "critic_depth")
         return cls(**{k: jnp.asarray(v, jnp.int32 if k in depths else jnp.float32) for k, v in values.items()})

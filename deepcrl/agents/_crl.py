@@ -306,5 +306,6 @@ def _blocks(depth: IntScalar) -> IntScalar:
 
 
 def _adam(params: PyTree, grads: PyTree, opt_state: PyTree, learning_rate: Scalar) -> tuple[PyTree, PyTree]:
-    updates, opt_state = _ADAM.update(grads, opt_state)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a Python float to an integer step count
+        updates, opt_state = _ADAM.update(grads, opt_state)
     return jax.tree_util.tree_map(lambda p, u: p - learning_rate * u, params, updates), opt_state

@@ -34,13 +34,13 @@ class EvalMetrics(eqx.Module):
 class Episodes(eqx.Module):
     """The first episode of each of some environments; steps after its end are marked by `alive`."""
 
-    obs: GoalObservation
-    """What was seen before each step, leaves `time env ...`."""
-    alive: Bool[Array, "time env"]
+    obs: GoalObservation | None
+    """What was seen before each step, leaves `time env ...`; `None` if it was not kept."""
+    alive: Bool[Array, "*time env"]
     """Whether the first episode was still going on before the step."""
-    success: Bool[Array, "time env"]
+    success: Bool[Array, "*time env"]
     """Success after the step."""
-    distance: Float[Array, "time env"]
+    distance: Float[Array, "*time env"]
     """Distance to the goal after the step."""
 
     def metrics(self) -> EvalMetrics:
@@ -67,7 +67,7 @@ def rollout_episodes(
     - `env`, `params`: the environment.
     - `policy`: per sample, `policy(observation, goal, key=key)`, an action in [-1, 1].
     - `num_envs`: how many environments, side by side.
-    - `keep_obs`: whether to return what was seen; without, `obs` holds empty arrays.
+    - `keep_obs`: whether to return what was seen.
 
     **Returns:** the first episode of every environment.
     """
@@ -84,7 +84,7 @@ def rollout_episodes(
             obs.observation, obs.desired_goal, jr.split(act_key, num_envs)
         )
         new_obs, state, _, terminated, truncated, info = batched_step(env, params, state, action, key=step_key)
-        seen = obs if keep_obs else jax.tree.map(lambda leaf: leaf[:0], obs)
+        seen = obs if keep_obs else None
         record = Episodes(obs=seen, alive=alive, success=info["success"], distance=info["distance"])
         return (new_obs, state, alive & ~(terminated | truncated)), record
 

@@ -167,7 +167,7 @@ class PointMaze(AbstractGoalEnv):
         return (goal + 1.0) * _POSITION_SCALE
 
     def _hits_wall(self, position: Float[Array, " xy"]) -> BoolScalar:
-        corners = position + HALF_WIDTH * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
+        corners = position[None, :] + HALF_WIDTH * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
         cell = jnp.floor(corners + 0.5).astype(jnp.int32)
         return jnp.any(jnp.asarray(self.maze.walls)[cell[:, 0], cell[:, 1]])
 
