@@ -3,9 +3,9 @@
 from typing import Any
 
 import equinox as eqx
-from jaxtyping import PyTree
+from jaxtyping import Array, Float, PyTree
 
-from .._typing import IntScalar, Key, Scalar
+from .._typing import IntScalar, Key
 from ..agents import Hypers
 from ..buffers import QueueState
 from ..envs import EnvState, GoalObservation
@@ -41,17 +41,17 @@ class Metrics(eqx.Module):
     """The evaluation after the epoch."""
 
     @property
-    def success_any(self) -> Scalar:
+    def success_any(self) -> Float[Array, "*axes"]:
         """Share of evaluation episodes with success at any step."""
         return self.evaluation.success_any
 
     @property
-    def time_at_goal(self) -> Scalar:
+    def time_at_goal(self) -> Float[Array, "*axes"]:
         """Steps with success per evaluation episode."""
         return self.evaluation.time_at_goal
 
     @property
-    def success_end(self) -> Scalar:
+    def success_end(self) -> Float[Array, "*axes"]:
         """Share of evaluation episodes with success at their last step."""
         return self.evaluation.success_end
 
