@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     IntScalar: TypeAlias = jax.Array
     BoolScalar: TypeAlias = jax.Array
 else:
-    from jaxtyping import Key as _Key
+    import jaxtyping
 
-    Key: TypeAlias = _Key[Array, ""]
+    Key: TypeAlias = jaxtyping.Key[Array, ""]
     Scalar: TypeAlias = Float[Array, ""]
     IntScalar: TypeAlias = Int[Array, ""]
     BoolScalar: TypeAlias = Bool[Array, ""]

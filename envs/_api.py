@@ -160,16 +160,14 @@ class AbstractGoalEnv(eqx.Module):
         inner = dataclasses.replace(state.inner, **new)
         return self.observe(inner, params), dataclasses.replace(state, inner=inner)
 
-    def check(self, params: PyTree = None) -> "CheckReport":  # noqa: F821
-        """[`deepcrl.envs.check`][] of this environment."""
+    def check(self, params: PyTree = None) -> Any:
+        """[`deepcrl.envs.check`][] of this environment: its [`deepcrl.envs.CheckReport`][]."""
         from ._check import check  # the checker knows this class
 
         return check(self, params)
 
 
-def batched_reset(
-    env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: Key
-) -> tuple[GoalObservation, EnvState]:
+def batched_reset(env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: Key) -> tuple[GoalObservation, EnvState]:
     """`num_envs` environments, reset with keys of their own; leaves have a leading `env` axis."""
     return jax.vmap(env.reset, in_axes=(0, None))(jr.split(key, num_envs), params)
 

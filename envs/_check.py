@@ -113,7 +113,11 @@ def _check_shapes(env: AbstractGoalEnv, params: PyTree) -> list[str]:
                     f"`step` must keep shapes and dtypes of the state; `state{jtu.keystr(path)}` went from "
                     f"{old.dtype}{list(old.shape)} to {new.dtype}{list(new.shape)}."
                 )
-    scalars = {"reward": (reward, jnp.float32), "terminated": (terminated, jnp.bool_), "truncated": (truncated, jnp.bool_)}
+    scalars = {
+        "reward": (reward, jnp.float32),
+        "terminated": (terminated, jnp.bool_),
+        "truncated": (truncated, jnp.bool_),
+    }
     scalars |= {"success": (info["success"], jnp.bool_), "distance": (info["distance"], jnp.float32)}
     for name, (leaf, dtype) in scalars.items():
         if leaf.shape != () or leaf.dtype != dtype:
@@ -155,9 +159,7 @@ def _run(
     return jax.tree.map(np.asarray, run(jr.key(seed)))
 
 
-def _check_run(
-    env: AbstractGoalEnv, params: PyTree, first: GoalObservation, trace: dict[str, np.ndarray]
-) -> list[str]:
+def _check_run(env: AbstractGoalEnv, params: PyTree, first: GoalObservation, trace: dict[str, np.ndarray]) -> list[str]:
     problems = []
     space = env.observation_space(params)
     for name in _FIELDS:
@@ -167,7 +169,9 @@ def _check_run(
         )
         bad = ~np.isfinite(seen)
         if bad.any():
-            problems.append(f"`{name}` was not finite in {bad.any(axis=1).mean():.2%} of the steps under random actions.")
+            problems.append(
+                f"`{name}` was not finite in {bad.any(axis=1).mean():.2%} of the steps under random actions."
+            )
             continue
         slack = 1e-4 * (box.high - box.low)
         outside = (seen < box.low - slack) | (seen > box.high + slack)
@@ -182,7 +186,9 @@ def _check_run(
         if not np.isfinite(trace[name]).all():
             problems.append(f"`{name}` was not finite in {(~np.isfinite(trace[name])).mean():.2%} of the steps.")
     if (trace["truncated"] != (trace["length"] >= env.episode_length)).any():
-        problems.append("`truncated` must hold just at the last step of `episode_length`; `reset` and `step` are final.")
+        problems.append(
+            "`truncated` must hold just at the last step of `episode_length`; `reset` and `step` are final."
+        )
     if (trace["new_episodes"] != trace["ended"]).any() or (trace["time"][trace["ended"]] != 0).any():
         problems.append("after an episode ends, `episode_id` must grow by one and `time` must be 0.")
     if np.unique(first.observation, axis=0).shape[0] == 1 and np.unique(first.desired_goal, axis=0).shape[0] == 1:

@@ -1,6 +1,6 @@
 """Wrappers for clients that expect another shape of the contract."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp

@@ -2,8 +2,8 @@
 
 from ._api import (
     AbstractAgent as AbstractAgent,
-    AgentSpec as AgentSpec,
     AGENTS as AGENTS,
+    AgentSpec as AgentSpec,
     Batch as Batch,
     Hypers as Hypers,
 )

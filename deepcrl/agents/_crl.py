@@ -53,8 +53,14 @@ class CriticMetrics(eqx.Module):
 
     loss: Scalar
     """Contrastive loss plus weighted logsumexp penalty, in nats."""
-    contrast: ContrastiveMetrics
-    """Accuracy, positive and negative logits, logsumexp."""
+    accuracy: Scalar
+    """Share of anchors whose own goal has the highest energy of the batch."""
+    logits_pos: Scalar
+    """Mean energy of positive pairs."""
+    logits_neg: Scalar
+    """Mean energy of negative pairs."""
+    logsumexp: Scalar
+    """Mean over anchors of the logsumexp over goals, in nats."""
     grad_norm: Scalar
     """Euclidean norm of the gradient."""
 
@@ -190,18 +196,16 @@ class CRL(AbstractAgent):
             sa_encoder=StateActionEncoder(
                 spec.observation_size, spec.action_size, self.repr_dim, num_blocks=critic_blocks, key=sa_key, **sizes
             ),
-            goal_encoder=GoalEncoder(
-                spec.goal_size, self.repr_dim, num_blocks=critic_blocks, key=goal_key, **sizes
-            ),
+            goal_encoder=GoalEncoder(spec.goal_size, self.repr_dim, num_blocks=critic_blocks, key=goal_key, **sizes),
         )
         log_alpha = jnp.zeros(())
         return CRLState(
             policy=policy,
             critic=critic,
             log_alpha=log_alpha,
-            policy_opt=_ADAM.init(policy),
-            critic_opt=_ADAM.init(critic),
-            alpha_opt=_ADAM.init(log_alpha),
+            policy_opt=_init_adam(policy),
+            critic_opt=_init_adam(critic),
+            alpha_opt=_init_adam(log_alpha),
         )
 
     def act(
@@ -240,7 +244,14 @@ class CRL(AbstractAgent):
                 state.critic, batch, hypers
             )
             critic, critic_opt = _adam(state.critic, grads, state.critic_opt, hypers.critic_lr)
-            critic_metrics = CriticMetrics(loss=critic_loss, contrast=contrast, grad_norm=tree_norm(grads))
+            critic_metrics = CriticMetrics(
+                loss=critic_loss,
+                accuracy=contrast.accuracy,
+                logits_pos=contrast.logits_pos,
+                logits_neg=contrast.logits_neg,
+                logsumexp=contrast.logsumexp,
+                grad_norm=tree_norm(grads),
+            )
 
         with jax.named_scope("deepcrl.actor"):
             (actor_loss, log_prob), grads = eqx.filter_value_and_grad(self._actor_loss, has_aux=True)(
@@ -303,6 +314,10 @@ class CRL(AbstractAgent):
 
 def _blocks(depth: IntScalar) -> IntScalar:
     return depth // LAYERS_PER_BLOCK
+
+
+def _init_adam(params: PyTree) -> PyTree:
+    return _ADAM.init(params)
 
 
 def _adam(params: PyTree, grads: PyTree, opt_state: PyTree, learning_rate: Scalar) -> tuple[PyTree, PyTree]:

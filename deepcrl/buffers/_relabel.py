@@ -41,9 +41,7 @@ class AbstractRelabelling(eqx.Module):
     ) -> tuple[IntScalar, IntScalar]:
         """The environment and the time of the chosen step."""
 
-    def __call__(
-        self, queue: TrajectoryQueue, state: QueueState, sample: Sample, *, key: Key
-    ) -> Float[Array, " goal"]:
+    def __call__(self, queue: TrajectoryQueue, state: QueueState, sample: Sample, *, key: Key) -> Float[Array, " goal"]:
         """**Arguments:**
 
         - `queue`, `state`: where the sample was drawn from.
@@ -102,6 +100,7 @@ def relabelling_from_name(name: str, gamma: Scalar) -> AbstractRelabelling:
     name."""
     relabellings = {"future": lambda: FutureGoals(gamma), "final": FinalGoals, "random": RandomGoals}
     if name not in relabellings:
-        raise ValueError(f"Hindsight goals are named {sorted(relabellings)}, got {name!r}. "
-                         f"{did_you_mean(str(name), relabellings)}")
+        raise ValueError(
+            f"Hindsight goals are named {sorted(relabellings)}, got {name!r}. {did_you_mean(str(name), relabellings)}"
+        )
     return relabellings[name]()

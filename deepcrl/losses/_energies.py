@@ -25,9 +25,7 @@ class AbstractEnergy(eqx.Module):
         """The energy of one pair."""
 
     @abc.abstractmethod
-    def pairwise(
-        self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]
-    ) -> Float[Array, "batch batch"]:
+    def pairwise(self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]) -> Float[Array, "batch batch"]:
         """`logits[i, j]`, the energy of `phi[i]` and `psi[j]`: anchors along rows, goals along columns."""
 
 
@@ -56,9 +54,7 @@ class NormEnergy(AbstractEnergy):
         """The energy of one pair."""
         return -jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(phi - psi)), SQUARED_FLOOR))
 
-    def pairwise(
-        self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]
-    ) -> Float[Array, "batch batch"]:
+    def pairwise(self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]) -> Float[Array, "batch batch"]:
         """All pairs, by one matrix product at full precision."""
         return -jnp.sqrt(jnp.maximum(_squared_distances(phi, psi), SQUARED_FLOOR))
 
@@ -70,9 +66,7 @@ class SquaredL2Energy(AbstractEnergy):
         """The energy of one pair."""
         return -jnp.sum(jnp.square(phi - psi))
 
-    def pairwise(
-        self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]
-    ) -> Float[Array, "batch batch"]:
+    def pairwise(self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]) -> Float[Array, "batch batch"]:
         """All pairs, by one matrix product at full precision."""
         return -_squared_distances(phi, psi)
 
@@ -84,9 +78,7 @@ class L1Energy(AbstractEnergy):
         """The energy of one pair."""
         return -jnp.sum(jnp.abs(phi - psi))
 
-    def pairwise(
-        self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]
-    ) -> Float[Array, "batch batch"]:
+    def pairwise(self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]) -> Float[Array, "batch batch"]:
         """All pairs; no matrix product gives them, so memory holds `batch x batch x repr` numbers."""
         return -jnp.sum(jnp.abs(phi[:, None, :] - psi[None, :, :]), axis=-1)
 
@@ -98,9 +90,7 @@ class DotEnergy(AbstractEnergy):
         """The energy of one pair."""
         return jnp.sum(phi * psi)
 
-    def pairwise(
-        self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]
-    ) -> Float[Array, "batch batch"]:
+    def pairwise(self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]) -> Float[Array, "batch batch"]:
         """All pairs, by one matrix product at full precision."""
         return _matmul(phi, psi)
 
@@ -113,9 +103,7 @@ class CosineEnergy(AbstractEnergy):
         """The energy of one pair."""
         return jnp.sum(self._unit(phi) * self._unit(psi))
 
-    def pairwise(
-        self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]
-    ) -> Float[Array, "batch batch"]:
+    def pairwise(self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]) -> Float[Array, "batch batch"]:
         """All pairs; every row is normalised by its own norm."""
         return _matmul(jax.vmap(self._unit)(phi), jax.vmap(self._unit)(psi))
 

@@ -100,9 +100,7 @@ class GoalEncoder(eqx.Module):
         """**Arguments:** size of the goal, then as [`deepcrl.nn.StateActionEncoder`][]."""
         self.encoder = Encoder(goal_size, repr_dim, width, num_blocks, remat=remat, key=key)
 
-    def __call__(
-        self, goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
-    ) -> Float[Array, " repr"]:
+    def __call__(self, goal: Float[Array, " goal"], active_blocks: IntScalar | None = None) -> Float[Array, " repr"]:
         """The embedding of one goal."""
         return self.encoder(goal, active_blocks)
 

@@ -23,7 +23,9 @@ def to_dict(config: Any) -> dict[str, Any]:
         value = getattr(config, field.name)
         if field.name == "agent":
             if AGENTS.get(type(value).__name__) is not type(value):
-                raise ValueError(f"`agent` has no name to be written by: {value!r}. Enter its class in `agents.AGENTS`.")
+                raise ValueError(
+                    f"`agent` has no name to be written by: {value!r}. Enter its class in `agents.AGENTS`."
+                )
             value = {"name": type(value).__name__, **to_dict(value)}
         elif field.name == "env_options":
             value = {key: _plain(f"env_options.{key}", option) for key, option in value}
@@ -55,7 +57,9 @@ def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
         agent = dict(kwargs["agent"])
         agent_name = agent.pop("name", None)
         if agent_name not in AGENTS:
-            raise ValueError(f"`agent.name` must name an agent, got {agent_name!r}. {did_you_mean(str(agent_name), AGENTS)}")
+            raise ValueError(
+                f"`agent.name` must name an agent, got {agent_name!r}. {did_you_mean(str(agent_name), AGENTS)}"
+            )
         kwargs["agent"] = from_dict(AGENTS[agent_name], agent)
     if isinstance(kwargs.get("env_options"), Mapping):
         kwargs["env_options"] = {

@@ -17,7 +17,7 @@ from ..agents import Batch, Hypers
 from ..buffers import QueueState, relabelling_from_name, Transition
 from ..envs import EnvState, GoalObservation
 from ..envs._api import batched_reset, batched_step
-from ..eval import evaluate, EvalMetrics
+from ..eval import EvalMetrics, evaluate
 from ._config import Config, env_spec, example_transition
 from ._lanes import check_hypers
 from ._state import Metrics, TrainResult, TrainState

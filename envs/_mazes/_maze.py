@@ -43,7 +43,9 @@ class Maze:
                     raise ValueError(f"A maze is written with {_LEGEND}; row {i}, column {j} holds {letter!r}.")
         if not (self.walls[[0, -1]].all() and self.walls[:, [0, -1]].all()):
             i, j = next((i, j) for i, j in self.free if i in (0, len(self.rows) - 1) or j in (0, len(self.rows[0]) - 1))
-            raise ValueError(f"A maze must be walled in, but the outer cell in row {i}, column {j} is free. Make it '1'.")
+            raise ValueError(
+                f"A maze must be walled in, but the outer cell in row {i}, column {j} is free. Make it '1'."
+            )
         for letter, what in (("R", "start"), ("G", "goal")):
             if not self.cells(letter):
                 raise ValueError(f"A maze needs at least one {what} cell {letter!r}; got {self.rows}.")

@@ -1,0 +1,3 @@
+"""The command line: `deepcrl train|envs`."""
+
+from ._main import main as main

@@ -1,0 +1,61 @@
+"""`deepcrl train`."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from ..envs import PointMaze
+from ..io import run, RunResult
+from ..train import Config
+
+
+def train(
+    *,
+    config: Annotated[Config, tyro.conf.arg(name="")],
+    seeds: int = 1,
+    first_seed: int = 0,
+    out: Path | None = None,
+    overwrite: bool = False,
+    plots: bool = True,
+) -> int:
+    """Train on a task.
+
+    Args:
+        config: The settings of the run.
+        seeds: How many seeds to train, as lanes of one program.
+        first_seed: The first of them; the others count on from it.
+        out: The run's folder (by default runs/TASK-TIME).
+        overwrite: Replace another run in that folder.
+        plots: Draw a learning curve and, for point mazes, trajectories and the critic's value map.
+    """
+    console = Console()
+    if seeds < 1 or first_seed < 0:
+        raise ValueError(f"`seeds` must be at least 1 and `first_seed` not negative, got {seeds} and {first_seed}.")
+    out = Path("runs") / f"{config.env}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
+    result = run(config, seeds=range(first_seed, first_seed + seeds), out=out, overwrite=overwrite, console=console)
+    drawn = _draw(result, out, console) if plots and result.rows else True
+    console.print(f"Written to {out}")
+    if result.interrupted:
+        return 130
+    return 0 if drawn else 1
+
+
+def _draw(result: RunResult, out: Path, console: Console) -> bool:
+    import equinox as eqx
+    import jax
+
+    from .. import report
+
+    title = str(result.trainer.config.env)
+    first_lane = jax.tree_util.tree_map(lambda leaf: leaf[0], eqx.filter(result.state, eqx.is_array))
+    try:
+        report.plot_learning_curve(result.rows, out / "learning_curve.png", title=title)
+        if isinstance(result.trainer.eval_env, PointMaze):
+            report.plot_maze(result.trainer, first_lane, out / "maze.png", title=f"{title}, first seed")
+    except ImportError as error:
+        console.print(f"No pictures: {error}")
+        return False
+    return True

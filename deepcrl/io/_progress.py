@@ -1,0 +1,80 @@
+"""What a run shows in the terminal: a header, a progress bar, a table."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import rich.progress
+from rich.console import Console
+from rich.table import Table
+
+from ..nn import parameter_count
+from ..train import Trainer
+
+
+def print_header(console: Console, trainer: Trainer, num_lanes: int) -> None:
+    """What will be run, and how large it is."""
+    config = trainer.config
+    agent = jax.eval_shape(lambda key: trainer.agent.init(trainer.spec, key=key), jax.random.key(0))
+    params = parameter_count(agent.policy) + parameter_count(agent.critic) if hasattr(agent, "critic") else None
+    task = config.env if isinstance(config.env, str) else type(config.env).__name__
+    hypers = config.hypers()
+    console.print(
+        f"[bold]{task}[/bold]: {type(config.agent).__name__}, actor depth {int(hypers.actor_depth)}, critic depth "
+        f"{int(hypers.critic_depth)}" + (f", {params / 1e6:.2f} M parameters" if params else "")
+    )
+    console.print(
+        f"{num_lanes} lane(s), each {config.actual_env_steps:,} env steps and {config.actual_updates:,} updates in "
+        f"{config.epochs} epochs; {trainer.state_bytes() / 1e6:.0f} MB of state a lane, "
+        f"{config.buffer_bytes / 1e6:.0f} MB of it replay buffer"
+    )
+
+
+class EpochProgress:
+    """A progress bar over epochs; a context manager. Silent where `console` is quiet."""
+
+    def __init__(self, console: Console, epochs: int):
+        """Shows nothing before it is entered."""
+        self._progress = rich.progress.Progress(
+            rich.progress.TextColumn("epoch {task.completed}/{task.total}"),
+            rich.progress.BarColumn(bar_width=24),
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TimeElapsedColumn(),
+            rich.progress.TextColumn("left"),
+            rich.progress.TimeRemainingColumn(elapsed_when_finished=False),
+            console=console,
+            disable=console.quiet,
+        )
+        self._task = self._progress.add_task("compiling", total=epochs)
+
+    def __enter__(self) -> "EpochProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def advance(self, env_steps_per_second: float, updates_per_second: float, success: float) -> None:
+        """One epoch done; throughput is summed over lanes, success averaged."""
+        text = f"{env_steps_per_second:,.0f} env steps/s  {updates_per_second:,.0f} updates/s  success {success:.2f}"
+        self._progress.update(self._task, advance=1, description=text)
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(text)
+
+
+def print_table(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """The last evaluations of each lane, as means over the last five epochs (the paper's way to report)."""
+    columns = ("success_any", "success_end", "time_at_goal", "distance")
+    table = Table(title="mean of the last 5 evaluations")
+    for name in ("seed", "env steps", *columns):
+        table.add_column(name, justify="right")
+    for lane in sorted({row["lane"] for row in rows}):
+        mine = [row for row in rows if row["lane"] == lane]
+        last = mine[-5:]
+        means = [
+            sum(row[name] if row[name] is not None else float("nan") for row in last) / len(last) for name in columns
+        ]
+        table.add_row(str(mine[-1]["seed"]), f"{mine[-1]['env_steps']:,}", *(f"{mean:.3f}" for mean in means))
+    console.print(table)

@@ -1,0 +1,64 @@
+"""Learning curves."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._style import COLOURS, new_figure, save
+
+
+_LABELS = {
+    "success_any": "episodes with success",
+    "time_at_goal": "steps at the goal per episode",
+    "success_end": "episodes that end in success",
+    "distance": "distance to the goal at the end",
+    "critic/loss": "critic loss (nats)",
+    "critic/accuracy": "critic accuracy in the batch",
+    "alpha/alpha": "entropy weight",
+    "actor/entropy": "policy entropy (nats)",
+}
+
+
+def plot_learning_curve(
+    rows: Sequence[dict[str, Any]],
+    path: str | Path,
+    *,
+    metrics: Sequence[str] = ("success_any", "time_at_goal", "critic/accuracy", "actor/entropy"),
+    title: str = "",
+) -> Path:
+    """Draws metrics against environment steps: a thin line per lane, a thick one for their mean.
+
+    **Arguments:**
+
+    - `rows`: as logged, one per epoch and lane.
+    - `path`: the picture to write.
+    - `metrics`: names of columns, one panel each.
+    - `title`: of the picture.
+
+    **Raises:** `ValueError` for no rows, or a metric that they do not hold.
+    """
+    if not rows:
+        raise ValueError("There is nothing to draw: no rows were logged.")
+    for name in metrics:
+        if name not in rows[0]:
+            raise ValueError(f"No metric is named {name!r}; the rows hold {sorted(rows[0])}.")
+    figure, axes = new_figure(1, len(metrics), width=3.1 * len(metrics), height=2.7)
+    lanes = sorted({row["lane"] for row in rows})
+    for axis, name in zip(axes[0], metrics, strict=True):
+        curves = []
+        for lane in lanes:
+            mine = [row for row in rows if row["lane"] == lane]
+            steps = np.array([row["env_steps"] for row in mine]) / 1e6
+            curves.append(np.array([np.nan if row[name] is None else row[name] for row in mine], float))
+            axis.plot(steps, curves[-1], color=COLOURS[0], alpha=0.35 if len(lanes) > 1 else 1.0, linewidth=1.0)
+        if len(lanes) > 1:
+            axis.plot(steps, np.mean(curves, axis=0), color=COLOURS[0], linewidth=2.2)
+        axis.set_xlabel("env steps (millions)")
+        axis.set_title(_LABELS.get(name, name), fontsize=9)
+        axis.set_xlim(left=0.0)
+        if name.startswith("success") or name.endswith("accuracy"):
+            axis.set_ylim(0.0, 1.02)
+    figure.suptitle(title, fontsize=10)
+    return save(figure, path)

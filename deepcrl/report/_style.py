@@ -1,0 +1,38 @@
+"""The look of all pictures. The only place that imports matplotlib."""
+
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+COLOURS = ("#1f5fa8", "#d1662a", "#3d8f5f", "#8a5bb0", "#b03a5b", "#6b6b6b")
+
+
+def new_figure(rows: int, columns: int, *, width: float, height: float) -> tuple["Figure", Any]:
+    """A figure of `width` x `height` inches and its axes, `[row][column]`.
+
+    No window and no global state: the figure is made without pyplot.
+
+    **Raises:** `ImportError`, with the remedy, if matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Pictures need matplotlib: `pip install 'deepcrl[plots]'`.") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=8)
+    return figure, axes
+
+
+def save(figure: "Figure", path: str | Path) -> Path:
+    """Writes a figure; the suffix of `path` tells the format."""
+    figure.savefig(path, dpi=150)
+    return Path(path)
