@@ -1,6 +1,7 @@
 """Small helpers on trees of arrays."""
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import Array, Bool, PyTree
@@ -21,3 +22,8 @@ def tree_norm(tree: PyTree) -> Scalar:
 def tree_bytes(tree: PyTree) -> int:
     """Bytes of all array leaves (or of `jax.ShapeDtypeStruct` leaves, so nothing needs to be allocated)."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jtu.tree_leaves(tree))
+
+
+def is_concrete(x: Array) -> bool:
+    """Whether `x` has a value now, outside of any transformation."""
+    return not isinstance(x, jax.core.Tracer)

@@ -1,6 +1,7 @@
 """A checker for environments that users bring, to be run before any training."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -127,7 +128,7 @@ def _check_shapes(env: AbstractGoalEnv, params: PyTree) -> list[str]:
 
 def _run(
     env: AbstractGoalEnv, params: PyTree, num_envs: int, num_steps: int, seed: int
-) -> tuple[GoalObservation, dict[str, np.ndarray]]:
+) -> tuple[GoalObservation, dict[str, Any]]:
     action_space = env.action_space(params)
 
     def step(carry: tuple[EnvState, GoalObservation], key: jax.Array):
@@ -159,7 +160,7 @@ def _run(
     return jax.tree.map(np.asarray, run(jr.key(seed)))
 
 
-def _check_run(env: AbstractGoalEnv, params: PyTree, first: GoalObservation, trace: dict[str, np.ndarray]) -> list[str]:
+def _check_run(env: AbstractGoalEnv, params: PyTree, first: GoalObservation, trace: dict[str, Any]) -> list[str]:
     problems = []
     space = env.observation_space(params)
     for name in _FIELDS:

@@ -56,7 +56,7 @@ class Box:
         """Maps $[-1, 1]$, where policies act, onto the box; a unit box leaves `x` as it is."""
         if np.all(self.low == -1.0) and np.all(self.high == 1.0):
             return x
-        return self.low + 0.5 * (x + 1.0) * (self.high - self.low)
+        return x * (0.5 * (self.high - self.low)) + 0.5 * (self.high + self.low)
 
     def __eq__(self, other: object) -> bool:
         return (

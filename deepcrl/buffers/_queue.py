@@ -43,7 +43,7 @@ class QueueState(eqx.Module):
     @property
     def oldest(self) -> IntScalar:
         """The time of the oldest step that is still stored."""
-        return jnp.maximum(self.num_added - self.last_step.shape[1], 0)
+        return jnp.maximum(self.num_added - self.last_step.shape[-1], 0)
 
 
 class Sample(eqx.Module):

@@ -39,7 +39,10 @@ def _squared_distances(x: Float[Array, "batch repr"], y: Float[Array, "batch rep
     centre = jax.lax.stop_gradient(jnp.mean(y, axis=0, keepdims=True))
     x, y = x - centre, y - centre
     norms = jnp.sum(jnp.square(x), axis=1)[:, None] + jnp.sum(jnp.square(y), axis=1)[None, :]
-    return jnp.maximum(norms - 2.0 * _matmul(x, y), 0.0)
+    distances = jnp.maximum(norms - 2.0 * _matmul(x, y), 0.0)
+    # Positives may be far closer than the batch is wide, where the product has cancelled: they are computed directly.
+    positives = jnp.sum(jnp.square(x - y), axis=1)
+    return jnp.where(jnp.eye(x.shape[0], dtype=bool), positives[:, None], distances)
 
 
 class NormEnergy(AbstractEnergy):

@@ -34,4 +34,5 @@ class TanhGaussian(eqx.Module):
         noise = jr.normal(key, self.mean.shape)
         action = jnp.tanh(self.mean + jnp.exp(self.log_std) * noise)
         gaussian = -0.5 * jnp.square(noise) - self.log_std - 0.5 * jnp.log(2.0 * jnp.pi)
-        return action, jnp.sum(gaussian - jnp.log(1.0 - jnp.square(action) + _TANH_FLOOR))
+        # Factored, so that no compiler adds the floor to 1 before the square is taken off, and rounds it away.
+        return action, jnp.sum(gaussian - jnp.log((1.0 - action) * (1.0 + action) + _TANH_FLOOR))

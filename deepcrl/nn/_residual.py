@@ -93,8 +93,8 @@ class ResidualTrunk(eqx.Module):
 
     Compile time does not grow with the number of blocks. Block $i$ has the same initial weights whatever the number of
     blocks (its key is `fold_in(key, i)`), and a trunk told to use `active_blocks` of its blocks computes bit for bit
-    what a trunk of that many blocks computes, with zero gradient for the idle ones: networks of different depth can
-    be lanes of one vmapped program.
+    what a trunk of that many blocks computes (XLA unrolls a scan of one block, so there to a unit in the last place),
+    with zero gradient for the idle ones: networks of different depth can be lanes of one vmapped program.
 
     ??? cite "Reference"
         ```bibtex

@@ -48,9 +48,9 @@ def plot_learning_curve(
     lanes = sorted({row["lane"] for row in rows})
     for axis, name in zip(axes[0], metrics, strict=True):
         curves = []
+        steps = np.array([row["env_steps"] for row in rows if row["lane"] == lanes[0]]) / 1e6
         for lane in lanes:
             mine = [row for row in rows if row["lane"] == lane]
-            steps = np.array([row["env_steps"] for row in mine]) / 1e6
             curves.append(np.array([np.nan if row[name] is None else row[name] for row in mine], float))
             axis.plot(steps, curves[-1], color=COLOURS[0], alpha=0.35 if len(lanes) > 1 else 1.0, linewidth=1.0)
         if len(lanes) > 1:

@@ -118,7 +118,7 @@ def _draw_trajectories(
     result = run(jr.key(seed))
     assert result.obs is not None
     positions = env.to_position(np.asarray(result.obs.achieved_goal))
-    goals = env.to_position(np.asarray(result.obs.desired_goal))[0]
+    goals = env.to_position(np.asarray(result.obs.desired_goal[0]))
     reached = np.asarray(result.success & result.alive).any(axis=0)
     for index in range(episodes):
         shade = colour or (COLOURS[index % 5] if reached[index] else "#9a9a9a")

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import Array, Int
 
 from .._errors import did_you_mean
+from .._tree import is_concrete
 from ..agents import Hypers
 from ..nn import blocks_of_depth
 from ._config import Config
@@ -60,7 +60,7 @@ def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[float]) 
         if "depth" in values:
             values |= dict.fromkeys(_DEPTHS, values.pop("depth"))
         for name in set(_DEPTHS) & set(values):
-            blocks_of_depth(values[name], name)
+            blocks_of_depth(values[name], name)  # pyright: ignore[reportArgumentType]
         row = eqx.tree_at(
             lambda h, names=tuple(values): [getattr(h, name) for name in names],
             default,
@@ -76,7 +76,7 @@ def check_hypers(hypers: Hypers, built: Hypers) -> None:
     """Raises `ValueError` where concrete depths of `hypers` are not what networks of the depths in `built` can do."""
     for name in _DEPTHS:
         depths = getattr(hypers, name)
-        if isinstance(depths, jax.core.Tracer):
+        if not is_concrete(depths):
             continue  # under vmap or jit; `lanes` has looked
         for depth in jnp.unique(depths).tolist():
             blocks_of_depth(depth, name)

@@ -14,7 +14,6 @@ from .._spaces import Box
 
 
 HALF_WIDTH = 0.2  # of the body, a square, in m; a cell is 1 m wide
-_POSITION_SCALE = 4.0  # m per unit of observation, so that the mazes span a few units
 _VELOCITY_SCALE = 0.2  # m per step per unit of observation: the top speed under the default parameters
 
 CellChoice = str | tuple[int, int]
@@ -52,8 +51,9 @@ class PointMaze(AbstractGoalEnv):
     r"""A square body of 0.4 m in a maze of cells of 1 m, pushed by a two-dimensional action in $[-1, 1]$.
 
     A step makes $v \leftarrow 0.8\, v + 0.04\, a$, then moves the body along one axis after the other by $v$; a move into
-    a wall is refused and its velocity zeroed, so the top speed is 0.2 m a step. The observation is
-    $(p / 4 - 1,\; 5 v)$, goals are $p / 4 - 1$. An episode never terminates; the reward is 1 within 0.5 m of the goal,
+    a wall is refused and its velocity zeroed, so the top speed is 0.2 m a step. With the maze's centre $c$ and
+    $r$ its smaller half-side (in m, to the centres of the outer cells), the observation is $((p - c) / r,\; 5 v)$, and
+    goals are $(p - c) / r$. An episode never terminates; the reward is 1 within 0.5 m of the goal,
     else 0.
     """
 
@@ -148,7 +148,7 @@ class PointMaze(AbstractGoalEnv):
         self, achieved_goal: Float[Array, " goal"], desired_goal: Float[Array, " goal"], params: PointMazeParams
     ) -> Scalar:
         """The straight-line distance in m."""
-        return _POSITION_SCALE * jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(achieved_goal - desired_goal)), 1e-12))
+        return self._scale * jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(achieved_goal - desired_goal)), 1e-12))
 
     def success(
         self, achieved_goal: Float[Array, " goal"], desired_goal: Float[Array, " goal"], params: PointMazeParams
@@ -156,15 +156,21 @@ class PointMaze(AbstractGoalEnv):
         """Within `params.success_radius` of the goal."""
         return self.distance(achieved_goal, desired_goal, params) < params.success_radius
 
-    @staticmethod
-    def to_goal(position):
-        """The goal (observation units) that stands for a position in m; arrays of any leading shape."""
-        return position / _POSITION_SCALE - 1.0
+    @property
+    def _centre(self) -> np.ndarray:
+        return 0.5 * (np.array(self.maze.shape, np.float32) - 1.0)
 
-    @staticmethod
-    def to_position(goal):
+    @property
+    def _scale(self) -> float:  # m per unit of observation
+        return float(self._centre.min())
+
+    def to_goal(self, position):
+        """The goal (observation units) that stands for a position in m; arrays of any leading shape."""
+        return (position - self._centre) / self._scale
+
+    def to_position(self, goal):
         """The position in m that a goal stands for: the inverse of `to_goal`."""
-        return (goal + 1.0) * _POSITION_SCALE
+        return goal * self._scale + self._centre
 
     def _hits_wall(self, position: Float[Array, " xy"]) -> BoolScalar:
         corners = position[None, :] + HALF_WIDTH * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)

@@ -1,0 +1,451 @@
+"""Energies and losses, values and gradients, against float64 NumPy; every check must fail for the known wrong versions."""
+
+import functools as ft
+import inspect
+
+import equinox as eqx
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+import pytest
+import references as ref
+from hypothesis import example, given
+
+
+BATCH, REPR = 5, 3
+ENERGY_NAMES, LOSS_NAMES = list(ref.ENERGIES), list(ref.LOSSES)
+
+TOLERANCE = 2e-6  # of float32 arithmetic on values of size 1
+
+
+def embeddings(seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return tuple(jnp.asarray(scale * rng.normal(size=(BATCH, REPR)), jnp.float32) for _ in range(2))
+
+
+def float64(*arrays):
+    return tuple(np.asarray(array, np.float64) for array in arrays)
+
+
+def square_matrices(bound):
+    elements = st.floats(-bound, bound, width=32, allow_subnormal=False)
+    return hnp.arrays(np.float32, (BATCH, BATCH), elements=elements)
+
+
+def assert_close(actual, desired, tolerance, scale=1.0):
+    actual = np.asarray(actual, np.float64)
+    assert np.all(np.isfinite(actual))
+    np.testing.assert_allclose(actual, desired, rtol=0.0, atol=tolerance * max(1.0, scale))
+
+
+# Energies
+
+
+def assert_energy_is(pairwise, name, phi, psi):
+    """Value, and gradient of a sum weighted unevenly, against the float64 closed form."""
+    reference = ref.ENERGIES[name]
+    phi64, psi64 = float64(phi, psi)
+    weight = np.random.default_rng(1).normal(size=(BATCH, BATCH))
+    weight32 = jnp.asarray(weight, jnp.float32)
+    assert_close(jax.jit(pairwise)(phi, psi), reference(phi64, psi64), 2e-5)
+    grads = jax.jit(jax.grad(lambda phi, psi: jnp.sum(weight32 * pairwise(phi, psi)), argnums=(0, 1)))(phi, psi)
+    assert_close(grads[0], ref.numerical_gradient(lambda x: (weight * reference(x, psi64)).sum(), phi64), 1e-4)
+    assert_close(grads[1], ref.numerical_gradient(lambda y: (weight * reference(phi64, y)).sum(), psi64), 1e-4)
+
+
+@pytest.mark.parametrize("name", ENERGY_NAMES)
+def test_energy_of_all_pairs_is_the_closed_form(name):
+    from deepcrl.losses import energy_from_name
+
+    assert_energy_is(energy_from_name(name).pairwise, name, *embeddings())
+
+
+@pytest.mark.parametrize("name", ENERGY_NAMES)
+def test_energy_of_a_pair_is_the_closed_form(name):
+    from deepcrl.losses import energy_from_name
+
+    energy = energy_from_name(name)
+    assert_energy_is(jax.vmap(jax.vmap(energy, (None, 0)), (0, None)), name, *embeddings())
+
+
+def root_without_floor(phi, psi):
+    return -jnp.sqrt(jnp.sum(jnp.square(phi[:, None, :] - psi[None, :, :]), axis=-1))
+
+
+def cosine_by_the_norm_of_the_whole_array(phi, psi):
+    return phi @ psi.T / (jnp.linalg.norm(phi) * jnp.linalg.norm(psi))
+
+
+WRONG_ENERGIES = {
+    "norm without the minus sign": ("norm", lambda phi, psi: -root_without_floor(phi, psi)),
+    "norm squared": ("norm", lambda phi, psi: -jnp.square(root_without_floor(phi, psi))),
+    "norm with 1e-3 under the root": (
+        "norm",
+        lambda phi, psi: -jnp.sqrt(jnp.square(root_without_floor(phi, psi)) + 1e-3),
+    ),
+    "goals along rows": ("norm", lambda phi, psi: root_without_floor(psi, phi)),
+    "l2 not squared": ("l2_squared", root_without_floor),
+    "l1 averaged": ("l1", lambda phi, psi: -jnp.mean(jnp.abs(phi[:, None, :] - psi[None, :, :]), axis=-1)),
+    "goals along rows of dot": ("dot", lambda phi, psi: psi @ phi.T),
+    "cosine by the norm of the whole array": ("cosine", cosine_by_the_norm_of_the_whole_array),
+    "cosine not normalised": ("cosine", lambda phi, psi: phi @ psi.T),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_ENERGIES)
+def test_wrong_energies_fail(wrong):
+    name, pairwise = WRONG_ENERGIES[wrong]
+    with pytest.raises(AssertionError):
+        assert_energy_is(pairwise, name, *embeddings())
+
+
+@ft.cache
+def jitted_pairwise(name):
+    from deepcrl.losses import energy_from_name
+
+    return jax.jit(energy_from_name(name).pairwise)
+
+
+@pytest.mark.parametrize("name", ENERGY_NAMES)
+@given(
+    phi=hnp.arrays(np.float32, (BATCH, REPR), elements=st.floats(-10, 10, width=32)),
+    psi=hnp.arrays(np.float32, (BATCH, REPR), elements=st.floats(-10, 10, width=32)),
+)
+def test_energy_of_any_embeddings(name, phi, psi):
+    values = jitted_pairwise(name)(jnp.asarray(phi), jnp.asarray(psi))
+    expected = ref.ENERGIES[name](*float64(phi, psi))
+    # A squared distance is a difference of squared norms (at most 3 x 20^2 each): its error is a few times 1200 eps.
+    error = 8.0 * 1200.0 * np.finfo(np.float32).eps
+    if name == "norm":
+        assert_close(np.square(values), np.square(expected), error)
+    else:
+        assert_close(values, expected, error if name == "l2_squared" else 1e-4)
+
+
+def accurate_where_distances_are_small(pairwise):
+    """Embeddings near 100, an own goal at a distance near 0.01 each: errors below 1e-4."""
+    rng = np.random.default_rng(3)
+    psi = rng.normal(size=(BATCH, REPR))
+    phi = psi + 0.01 * rng.normal(size=psi.shape)
+    phi, psi = (jnp.asarray(x + 100.0, jnp.float32) for x in (phi, psi))
+    assert_close(jax.jit(pairwise)(phi, psi), ref.norm_energy(*float64(phi, psi)), 1e-4)
+
+
+def norm_by_product_without_centring(phi, psi):
+    norms = jnp.sum(jnp.square(phi), axis=1)[:, None] + jnp.sum(jnp.square(psi), axis=1)[None, :]
+    return -jnp.sqrt(jnp.maximum(norms - 2.0 * jnp.matmul(phi, psi.T, precision="highest"), 1e-8))
+
+
+def test_small_distances_between_large_embeddings_stay_accurate():
+    from deepcrl.losses import NormEnergy
+
+    accurate_where_distances_are_small(NormEnergy().pairwise)
+    with pytest.raises(AssertionError):
+        accurate_where_distances_are_small(norm_by_product_without_centring)
+
+
+@pytest.mark.parametrize("name", ["norm", "l2_squared", "l1"])
+def test_distances_do_not_change_under_a_common_shift(name):
+    phi, psi = (jnp.round(x * 256.0) / 256.0 for x in embeddings())  # exact after the shift too
+    pairwise = jitted_pairwise(name)
+    assert_close(pairwise(phi + 100.0, psi + 100.0), pairwise(phi, psi), 2e-5)
+
+
+# Losses of given logits
+
+
+@ft.cache
+def value_and_grad(loss):
+    return jax.jit(jax.value_and_grad(loss))
+
+
+def assert_loss_is(value_and_grad, reference, logits, degree=1):
+    """Value and gradient against float64; both grow with the logits to the given degree."""
+    (logits64,) = float64(logits)
+    size = max(1.0, np.max(np.abs(logits64)))
+    value, grad = value_and_grad(jnp.asarray(logits))
+    assert_close(value, reference(logits64), TOLERANCE, size**degree)
+    assert_close(grad, ref.numerical_gradient(reference, logits64), TOLERANCE, size**degree)
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+@given(logits=square_matrices(100.0))
+@example(logits=np.zeros((BATCH, BATCH), np.float32))
+@example(logits=-100.0 * np.eye(BATCH, dtype=np.float32))
+def test_loss_is_the_closed_form(name, logits):
+    from deepcrl.losses import LOSSES
+
+    assert_loss_is(value_and_grad(LOSSES[name]()), ref.LOSSES[name], logits)
+
+
+@given(logits=square_matrices(100.0))
+@example(logits=np.zeros((BATCH, BATCH), np.float32))
+def test_penalty_is_the_closed_form(logits):
+    from deepcrl.losses import logsumexp_penalty
+
+    assert_loss_is(value_and_grad(logsumexp_penalty), ref.logsumexp_penalty, logits, degree=2)
+
+
+def forward(logits, axis=1):
+    return -jnp.mean(jnp.diagonal(logits) - jax.nn.logsumexp(logits, axis=axis))
+
+
+WRONG_LOSSES = {
+    "InfoNCE over the anchors": ("infonce", lambda logits: forward(logits, axis=0)),
+    "InfoNCE summed": ("infonce", lambda logits: BATCH * forward(logits)),
+    "InfoNCE without the positive": (
+        "infonce",
+        lambda logits: forward(jnp.where(jnp.eye(BATCH, dtype=bool), logits - 100.0, logits)) - 100.0,
+    ),
+    "backward InfoNCE over the goals": ("backward_infonce", forward),
+    "symmetric InfoNCE averaged": ("symmetric_infonce", lambda logits: (forward(logits) + forward(logits.T)) / 2.0),
+    "symmetric InfoNCE forward twice": ("symmetric_infonce", lambda logits: 2.0 * forward(logits)),
+    "binary NCE without labels": ("binary_nce", lambda logits: -jnp.mean(jax.nn.sigmoid(logits))),
+    "binary NCE with every pair a positive": ("binary_nce", lambda logits: -jnp.mean(jax.nn.log_sigmoid(logits))),
+    "binary NCE summed over goals": (
+        "binary_nce",
+        lambda logits: BATCH * jnp.mean(optax.sigmoid_binary_cross_entropy(logits, jnp.eye(BATCH))),
+    ),
+    "FlatNCE with the diagonal": (
+        "flatnce",
+        lambda logits: jnp.mean(jax.nn.logsumexp(logits - jnp.diagonal(logits)[:, None], axis=1)),
+    ),
+    "FlatNCE over the anchors": (
+        "flatnce",
+        lambda logits: jnp.mean(
+            jax.nn.logsumexp(jnp.where(jnp.eye(BATCH, dtype=bool), -jnp.inf, logits), axis=0) - jnp.diagonal(logits)
+        ),
+    ),
+    "penalty over the anchors": (
+        "penalty",
+        lambda logits: jnp.mean(jnp.square(jax.nn.logsumexp(logits, axis=0))),
+    ),
+    "penalty squared after the mean": (
+        "penalty",
+        lambda logits: jnp.square(jnp.mean(jax.nn.logsumexp(logits, axis=1))),
+    ),
+    "penalty on the positives": ("penalty", lambda logits: jnp.mean(jnp.square(jnp.diagonal(logits)))),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_LOSSES)
+def test_wrong_losses_fail(wrong):
+    name, loss = WRONG_LOSSES[wrong]
+    logits = np.random.default_rng(2).normal(size=(BATCH, BATCH)).astype(np.float32)
+    reference, degree = (ref.logsumexp_penalty, 2) if name == "penalty" else (ref.LOSSES[name], 1)
+    with pytest.raises(AssertionError):
+        assert_loss_is(value_and_grad(loss), reference, logits, degree)
+
+
+def test_gradient_of_wrong_binary_nce_pushes_negatives_up_and_ours_down():
+    from deepcrl.losses import BinaryNCE
+
+    logits = jnp.asarray(np.random.default_rng(2).normal(size=(BATCH, BATCH)), jnp.float32)
+    negatives = ~np.eye(BATCH, dtype=bool)
+    ours = np.asarray(jax.grad(BinaryNCE())(logits))
+    wrong = np.asarray(jax.grad(WRONG_LOSSES["binary NCE without labels"][1])(logits))
+    assert np.all(ours[negatives] > 0.0)
+    assert np.all(np.diagonal(ours) < 0.0)
+    assert np.all(wrong < 0.0)
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_losses_of_huge_logits_are_finite(name):
+    from deepcrl.losses import LOSSES
+
+    logits = 1e4 * np.random.default_rng(4).normal(size=(BATCH, BATCH)).astype(np.float32)
+    assert_loss_is(value_and_grad(LOSSES[name]()), ref.LOSSES[name], logits)
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_jit_is_eager(name):
+    from deepcrl.losses import LOSSES
+
+    logits = jr.normal(jr.key(0), (BATCH, BATCH))
+    assert_close(value_and_grad(LOSSES[name]())(logits)[0], np.float64(LOSSES[name]()(logits)), 1e-6)
+
+
+# Energies under losses
+
+
+@ft.cache
+def all_losses_of(name):
+    """Every loss and the penalty of one energy, with gradients in both embeddings: one compiled function."""
+    from deepcrl.losses import energy_from_name, logsumexp_penalty, LOSSES
+
+    energy = energy_from_name(name)
+    losses = {loss: LOSSES[loss]() for loss in LOSS_NAMES} | {"penalty": logsumexp_penalty}
+
+    @jax.jit
+    def evaluate(phi, psi):
+        of = lambda loss: jax.value_and_grad(lambda phi, psi: loss(energy.pairwise(phi, psi)), (0, 1))(phi, psi)
+        return {loss_name: of(loss) for loss_name, loss in losses.items()}
+
+    return evaluate
+
+
+@pytest.mark.parametrize("name", ENERGY_NAMES)
+def test_gradient_of_every_loss_through_every_energy(name):
+    phi, psi = embeddings(5)
+    phi64, psi64 = float64(phi, psi)
+    energy = ref.ENERGIES[name]
+    for loss_name, (value, (phi_grad, psi_grad)) in all_losses_of(name)(phi, psi).items():
+        loss = (ref.LOSSES | {"penalty": ref.logsumexp_penalty})[loss_name]
+        expected = loss(energy(phi64, psi64))
+        of_phi = ref.numerical_gradient(lambda x, loss=loss: loss(energy(x, psi64)), phi64)
+        of_psi = ref.numerical_gradient(lambda y, loss=loss: loss(energy(phi64, y)), psi64)
+        scale = max(np.max(np.abs(of_phi)), np.max(np.abs(of_psi)), abs(expected))
+        assert_close(value, expected, 5e-5, scale)
+        assert_close(phi_grad, of_phi, 5e-5, scale)
+        assert_close(psi_grad, of_psi, 5e-5, scale)
+
+
+def coinciding_embeddings():
+    phi, _ = embeddings(6)
+    return {
+        "own goals": (phi, phi),
+        "far from the origin": (phi + 1000.0, phi + 1000.0),
+        "all of the batch": (jnp.tile(phi[:1], (BATCH, 1)), jnp.tile(phi[:1], (BATCH, 1))),
+        "zero": (jnp.zeros_like(phi), jnp.zeros_like(phi)),
+        "one zero": (phi, phi.at[2].set(0.0)),
+    }
+
+
+@pytest.mark.parametrize("name", ENERGY_NAMES)
+@pytest.mark.parametrize("where", coinciding_embeddings())
+def test_gradients_are_finite_where_embeddings_coincide(name, where):
+    for loss_name, (value, grads) in all_losses_of(name)(*coinciding_embeddings()[where]).items():
+        assert np.isfinite(value), loss_name
+        assert all(np.all(np.isfinite(grad)) for grad in grads), loss_name
+
+
+@pytest.mark.parametrize("name", ENERGY_NAMES)
+def test_gradient_of_a_pair_that_coincides_is_finite(name):
+    from deepcrl.losses import energy_from_name
+
+    grad = jax.jit(jax.grad(energy_from_name(name), (0, 1)))
+    for x in (jnp.zeros(REPR), jnp.array([0.3, -2.0, 1.0])):
+        assert all(np.all(np.isfinite(g)) for g in grad(x, x))
+
+
+def test_root_without_floor_has_no_gradient_where_embeddings_coincide():
+    phi, psi = coinciding_embeddings()["own goals"]
+    assert np.all(np.isnan(jax.grad(lambda phi: forward(root_without_floor(phi, psi)))(phi)))
+
+
+def test_norm_energy_of_coinciding_embeddings_is_at_its_floor():
+    from deepcrl.losses import NormEnergy
+
+    zeros = jnp.zeros((BATCH, REPR))
+    assert_close(jitted_pairwise("norm")(zeros, zeros), -1e-4, 1e-9)
+    assert_close(NormEnergy()(zeros[0], zeros[0]), -1e-4, 1e-9)
+
+
+# Metrics
+
+
+@ft.cache
+def jitted_metrics():
+    from deepcrl.losses import contrastive_metrics
+
+    return jax.jit(contrastive_metrics)
+
+
+def assert_metrics_are(metrics, logits):
+    (logits64,) = float64(logits)
+    expected = ref.contrastive_metrics(logits64)
+    for name, value in expected.items():
+        assert_close(getattr(metrics, name), value, TOLERANCE, np.max(np.abs(logits64)))
+
+
+@given(logits=square_matrices(100.0))
+@example(logits=np.eye(BATCH, dtype=np.float32))
+@example(logits=np.zeros((BATCH, BATCH), np.float32))
+def test_contrastive_metrics(logits):
+    assert_metrics_are(jitted_metrics()(jnp.asarray(logits)), logits)
+
+
+def test_metrics_of_the_transposed_matrix_fail():
+    logits = np.random.default_rng(8).normal(size=(BATCH, BATCH)).astype(np.float32)
+    logits[:, 0] += 10.0
+    with pytest.raises(AssertionError):
+        assert_metrics_are(jitted_metrics()(jnp.asarray(logits.T)), logits)
+
+
+# Registry
+
+
+def test_names_give_objects_and_objects_pass_through():
+    from deepcrl import losses
+
+    for registry, from_name in ((losses.ENERGIES, losses.energy_from_name), (losses.LOSSES, losses.loss_from_name)):
+        for name, cls in registry.items():
+            assert type(from_name(name)) is cls
+            instance = cls()
+            assert from_name(instance) is instance
+
+
+@pytest.mark.parametrize(
+    ("kind", "given_name", "hint"),
+    [
+        ("energy", "nrom", "Did you mean `norm`"),
+        ("energy", "l2", "`energy` must name a known energy, got 'l2'"),
+        ("energy", "xyz", "Known names: `cosine`, `dot`, `l1`, `l2_squared`, `norm`"),
+        ("loss", "infonse", "Did you mean `infonce`"),
+        ("loss", "symetric_infonce", "Did you mean `symmetric_infonce`"),
+        ("loss", "???", "Known names: `backward_infonce`, `binary_nce`, `flatnce`, `infonce`, `symmetric_infonce`"),
+    ],
+)
+def test_unknown_names_are_told_the_close_ones(kind, given_name, hint):
+    from deepcrl.losses import energy_from_name, loss_from_name
+
+    with pytest.raises(ValueError, match=f"`{kind}` must name") as error:
+        {"energy": energy_from_name, "loss": loss_from_name}[kind](given_name)
+    assert hint in str(error.value)
+
+
+def test_every_final_class_is_registered_and_referenced():
+    from deepcrl import losses
+
+    for base, registry, references in (
+        (losses.AbstractEnergy, losses.ENERGIES, ref.ENERGIES),
+        (losses.AbstractContrastiveLoss, losses.LOSSES, ref.LOSSES),
+    ):
+        public = {cls for _, cls in inspect.getmembers(losses, inspect.isclass) if issubclass(cls, base)}
+        assert public - {base} == set(registry.values())
+        assert set(registry) == set(references)
+
+
+# Learning
+
+
+def test_tiny_critic_overfits_one_batch(key):
+    from deepcrl.losses import InfoNCE, NormEnergy
+    from deepcrl.nn import GoalEncoder, StateActionEncoder
+
+    batch, width = 16, 16
+    sa_key, goal_key, *data_keys = jr.split(jr.fold_in(key, 30), 5)
+    critic = (StateActionEncoder(4, 2, 8, width, 1, key=sa_key), GoalEncoder(3, 8, width, 1, key=goal_key))
+    observation, action, goal = (jr.normal(k, (batch, n)) for k, n in zip(data_keys, (4, 2, 3), strict=True))
+    adam = optax.adam(1e-2)
+
+    def loss(critic):
+        sa_encoder, goal_encoder = critic
+        return InfoNCE()(NormEnergy().pairwise(jax.vmap(sa_encoder)(observation, action), jax.vmap(goal_encoder)(goal)))
+
+    def step(carry, _):
+        critic, opt_state = carry
+        value, grads = eqx.filter_value_and_grad(loss)(critic)
+        with jax.numpy_dtype_promotion("standard"):  # inside optax
+            updates, opt_state = adam.update(grads, opt_state)
+        return (eqx.apply_updates(critic, updates), opt_state), value
+
+    train = eqx.filter_jit(lambda critic: jax.lax.scan(step, (critic, adam.init(critic)), length=300)[1])
+    losses = np.asarray(train(critic))
+    # Near log(batch) = 2.77 nats before learning, and well below after.
+    assert losses[0] > 0.5 * np.log(batch)
+    assert np.all(losses[-10:] < 0.1 * np.log(batch))
