@@ -6,7 +6,12 @@ if __name__ != "deepcrl.envs":
         "Write `import deepcrl.envs`."
     )
 
-from ._api import AbstractGoalEnv as AbstractGoalEnv, EnvState as EnvState, GoalObservation as GoalObservation
+from ._api import (
+    AbstractGoalEnv as AbstractGoalEnv,
+    EnvState as EnvState,
+    GOAL_RESETS as GOAL_RESETS,
+    GoalObservation as GoalObservation,
+)
 from ._check import check as check, CheckReport as CheckReport, InvalidEnvironmentError as InvalidEnvironmentError
 from ._mazes import Maze as Maze, MAZES as MAZES
 from ._registry import (

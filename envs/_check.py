@@ -84,6 +84,8 @@ def _message(env: AbstractGoalEnv, problems: list[str]) -> str:
 
 def _check_shapes(env: AbstractGoalEnv, params: PyTree) -> list[str]:
     space, action_space = env.observation_space(params), env.action_space(params)
+    if not isinstance(space, GoalObservation):
+        return [f"`observation_space` must return a `GoalObservation` of three `Box`es, got {space!r}."]
     problems = []
     for name in (*_FIELDS, "action"):
         box = action_space if name == "action" else getattr(space, name)
@@ -93,37 +95,67 @@ def _check_shapes(env: AbstractGoalEnv, params: PyTree) -> list[str]:
         return problems
     if space.achieved_goal.shape != space.desired_goal.shape:
         problems.append("the spaces of `achieved_goal` and `desired_goal` must have one shape.")
+    return problems + _check_hooks(env, params, space, action_space)
+
+
+def _check_hooks(env: AbstractGoalEnv, params: PyTree, space: GoalObservation, action_space: Box) -> list[str]:
+    """The hooks one by one: `reset` and `step` would stop at the first breach, far from the hook that made it."""
+
+    def trace(hook: str, *args: PyTree) -> PyTree:
+        try:
+            return jax.eval_shape(getattr(env, hook), *args)
+        except Exception as error:  # whatever a user's hook may raise
+            problem = f"`{hook}` raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            raise InvalidEnvironmentError(_message(env, [problem])) from error
+
     key, action = jr.key(0), jax.ShapeDtypeStruct(action_space.shape, jnp.float32)
-    obs, state = jax.eval_shape(env.reset, key, params)
-    new_obs, new_state, reward, terminated, truncated, info = jax.eval_shape(env.step, key, state, action, params)
-    for call, seen in (("reset", obs), ("step", new_obs)):
+    inner = trace("reset_env", key, params)
+    result = trace("step_env", key, inner, action, params)
+    if not isinstance(result, tuple) or len(result) != 3:
+        return [f"`step_env` must return (inner, reward, terminated), got {result!r}."]
+    new_inner, reward, terminated = result
+    problems = _check_state(inner, new_inner)
+    if problems:  # the new state may not be fit to be observed
+        return problems
+    for call, state in (("reset", inner), ("step", new_inner)):
+        obs = trace("observe", state, params)
+        if not isinstance(obs, GoalObservation):
+            return [f"`observe` must return a `GoalObservation`, got {obs!r}."]
         for name in _FIELDS:
-            leaf, box = getattr(seen, name), getattr(space, name)
+            leaf, box = getattr(obs, name), getattr(space, name)
             if leaf.shape != box.shape or leaf.dtype != jnp.float32:
                 problems.append(
                     f"`{name}` of `{call}` must be float32 of shape {box.shape}, as its space says; got {leaf.dtype} of "
                     f"shape {leaf.shape}."
                 )
-    before, after = (jtu.tree_leaves_with_path(s) for s in (state, new_state))
-    if jtu.tree_structure(state) != jtu.tree_structure(new_state):
-        problems.append("`step` must return a state of the same structure as `reset`.")
-    else:
-        for (path, old), (_, new) in zip(before, after, strict=True):
-            if (old.shape, old.dtype) != (new.shape, new.dtype):
-                problems.append(
-                    f"`step` must keep shapes and dtypes of the state; `state{jtu.keystr(path)}` went from "
-                    f"{old.dtype}{list(old.shape)} to {new.dtype}{list(new.shape)}."
-                )
+    goals = [jax.ShapeDtypeStruct(box.shape, jnp.float32) for box in (space.achieved_goal, space.desired_goal)]
     scalars = {
         "reward": (reward, jnp.float32),
         "terminated": (terminated, jnp.bool_),
-        "truncated": (truncated, jnp.bool_),
+        "success": (trace("success", *goals, params), jnp.bool_),
+        "distance": (trace("distance", *goals, params), jnp.float32),
     }
-    scalars |= {"success": (info["success"], jnp.bool_), "distance": (info["distance"], jnp.float32)}
     for name, (leaf, dtype) in scalars.items():
-        if leaf.shape != () or leaf.dtype != dtype:
+        if not isinstance(leaf, jax.ShapeDtypeStruct):
+            problems.append(f"`{name}` must be a scalar {np.dtype(dtype)}, got {leaf!r}.")
+        elif leaf.shape != () or leaf.dtype != dtype:
             problems.append(f"`{name}` must be a scalar {np.dtype(dtype)}, got {leaf.dtype} of shape {leaf.shape}.")
     return problems
+
+
+def _check_state(inner: PyTree, new_inner: PyTree) -> list[str]:
+    if jtu.tree_structure(inner) != jtu.tree_structure(new_inner):
+        return [
+            "`step_env` must return a state of the same structure as `reset_env`; "
+            f"it went from {jtu.tree_structure(inner)} to {jtu.tree_structure(new_inner)}."
+        ]
+    before, after = (jtu.tree_leaves_with_path(state) for state in (inner, new_inner))
+    return [
+        f"`step_env` must keep shapes and dtypes of the state; `{jtu.keystr(path)}` went from "
+        f"{old.dtype}{list(old.shape)} to {new.dtype}{list(new.shape)}."
+        for (path, old), (_, new) in zip(before, after, strict=True)
+        if (old.shape, old.dtype) != (new.shape, new.dtype)
+    ]
 
 
 def _run(
@@ -132,7 +164,7 @@ def _run(
     action_space = env.action_space(params)
 
     def step(carry: tuple[EnvState, GoalObservation], key: jax.Array):
-        state, _ = carry
+        state, before = carry
         action_key, step_key = jr.split(key)
         action = jax.vmap(action_space.sample)(jr.split(action_key, num_envs))
         obs, new_state, reward, terminated, truncated, info = batched_step(env, params, state, action, key=step_key)
@@ -140,6 +172,7 @@ def _run(
             "obs": obs,
             "final": info["final_observation"],
             "reward": reward,
+            "changed": jnp.any(info["final_observation"].observation != before.observation, axis=1),
             "truncated": truncated,
             "ended": terminated | truncated,
             "success": info["success"],
@@ -194,6 +227,6 @@ def _check_run(env: AbstractGoalEnv, params: PyTree, first: GoalObservation, tra
         problems.append("after an episode ends, `episode_id` must grow by one and `time` must be 0.")
     if np.unique(first.observation, axis=0).shape[0] == 1 and np.unique(first.desired_goal, axis=0).shape[0] == 1:
         problems.append("`reset_env` gave one start and one goal for all keys: does it use its key?")
-    if (trace["obs"].observation == first.observation).all():
+    if not trace["changed"].any():
         problems.append("no random action changed the observation.")
     return problems

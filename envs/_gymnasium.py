@@ -72,7 +72,14 @@ class GoalVectorEnv(VectorEnv):
             raise ValueError(f"`actions` must have shape {self.action_space.shape}, got {actions.shape}.")
         obs, self._state, reward, terminated, truncated, info = self._step(self._next_key(), self._state, actions)
         terminated, truncated = np.asarray(terminated), np.asarray(truncated)
-        infos = {name: np.asarray(info[name]) for name in ("success", "distance")}
-        if (terminated | truncated).any():
-            infos |= {"final_obs": _to_numpy(info["final_observation"]), "_final_obs": terminated | truncated}
+        ended, everywhere = terminated | truncated, np.ones(self.num_envs, bool)
+        infos: dict[str, Any] = {}
+        for name in ("success", "distance"):
+            infos |= {name: np.asarray(info[name]), f"_{name}": everywhere}
+        if ended.any():
+            # As Gymnasium has it: an array of objects, one observation where an episode ended and `None` elsewhere.
+            final, final_obs = _to_numpy(info["final_observation"]), np.full(self.num_envs, None, dtype=object)
+            for i in np.flatnonzero(ended):
+                final_obs[i] = {name: values[i] for name, values in final.items()}
+            infos |= {"final_obs": final_obs, "_final_obs": ended}
         return _to_numpy(obs), np.asarray(reward), terminated, truncated, infos

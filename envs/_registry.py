@@ -1,5 +1,7 @@
 """Names of environments."""
 
+import functools as ft
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +12,7 @@ from deepcrl._errors import did_you_mean
 from ._api import AbstractGoalEnv
 from ._mazes import Maze, MAZES
 from ._tasks import PointMaze
+from ._tasks._point_maze import CellChoice
 
 
 _FACTORIES: dict[str, Callable[..., AbstractGoalEnv]] = {}
@@ -50,24 +53,30 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
     """
     if name not in _FACTORIES:
         raise UnknownEnvironmentError(f"No environment is named {name!r}. {did_you_mean(str(name), _FACTORIES)}")
-    try:
-        env = _FACTORIES[name](**options)
+    factory = _FACTORIES[name]
+    try:  # the signature alone, so that an error inside a factory keeps its own kind and place
+        inspect.signature(factory).bind(**options)
     except TypeError as error:
-        raise ValueError(f"`make({name!r}, ...)` does not take these options: {options}. {error}") from error
+        known = list(inspect.signature(factory).parameters)
+        raise ValueError(
+            f"`make({name!r}, ...)` does not take these options: {options}; {error}. It takes {known}."
+        ) from error
+    env = factory(**options)
     return env, env.default_params()
 
 
-def _point_maze(maze: Maze, episode_length: int) -> Callable[..., AbstractGoalEnv]:
-    def factory(**options: Any) -> AbstractGoalEnv:
-        return PointMaze(maze, **{"episode_length": episode_length, **options})
-
-    return factory
-
-
-def _custom_point_maze(maze: str, **options: Any) -> AbstractGoalEnv:
-    return PointMaze(Maze.from_text(maze), **options)
+def _custom_point_maze(
+    maze: str,
+    *,
+    starts: CellChoice = "R",
+    goals: CellChoice = "G",
+    episode_length: int = 300,
+    goal_reset: str = "resample",
+) -> AbstractGoalEnv:
+    maze_options = {"starts": starts, "goals": goals, "episode_length": episode_length, "goal_reset": goal_reset}
+    return PointMaze(Maze.from_text(maze), **maze_options)
 
 
 for _name, _maze in MAZES.items():
-    register(f"point_{_name}", _point_maze(_maze, 600 if "giant" in _name else 300))
+    register(f"point_{_name}", ft.partial(PointMaze, _maze, episode_length=600 if "giant" in _name else 300))
 register("point_maze", _custom_point_maze)

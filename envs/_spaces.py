@@ -8,6 +8,14 @@ from jaxtyping import Array, Bool, Float
 from deepcrl._typing import BoolScalar, Key
 
 
+def _frozen(bound: np.ndarray) -> np.ndarray:
+    # A copy, read-only and without a negative zero: equal boxes must hash alike, for ever.
+    copy = np.array(bound)
+    copy[copy == 0.0] = 0.0
+    copy.flags.writeable = False
+    return copy
+
+
 class Box:
     """A box of `float32` vectors with a lower and an upper bound per number.
 
@@ -24,8 +32,7 @@ class Box:
         """
         low_array, high_array = np.asarray(low, np.float32), np.asarray(high, np.float32)
         shape = np.broadcast_shapes(low_array.shape, high_array.shape) if shape is None else shape
-        self.low = np.broadcast_to(low_array, shape)
-        self.high = np.broadcast_to(high_array, shape)
+        self.low, self.high = (_frozen(np.broadcast_to(bound, shape)) for bound in (low_array, high_array))
         if not (np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)) and np.all(self.low < self.high)):
             raise ValueError(
                 f"The bounds of a `Box` must be finite with `low < high` everywhere, got low = {self.low.tolist()} and "
@@ -47,7 +54,12 @@ class Box:
         return jr.uniform(key, self.shape, minval=self.low, maxval=self.high)
 
     def contains(self, x: Float[Array, "..."], tolerance: float = 1e-4) -> BoolScalar:
-        """Whether `x` lies inside, up to `tolerance` times the range."""
+        """Whether `x` lies inside, up to `tolerance` times the range.
+
+        **Raises:** `ValueError` if `x` has another shape.
+        """
+        if x.shape != self.shape:
+            raise ValueError(f"This `Box` holds vectors of shape {self.shape}, got one of shape {x.shape}.")
         slack = tolerance * (self.high - self.low)
         inside: Bool[Array, "..."] = (x >= self.low - slack) & (x <= self.high + slack)
         return jax.numpy.all(inside)

@@ -298,8 +298,7 @@ def test_success_and_distance_speak_of_the_state_before_the_reset():
     reset, _, rollout, _ = jitted(env)
     trace = rollout(jr.key(0), reset(jr.key(1), params)[1], params, random_actions(env, params, jr.key(2), STEPS))
     final = trace[5]["final_observation"]
-    position, goal = (4.0 * (np.asarray(final.achieved_goal) + 1.0), 4.0 * (np.asarray(final.desired_goal) + 1.0))
-    distance = np.linalg.norm(position - goal, axis=-1)
+    distance = 2.0 * np.linalg.norm(final.achieved_goal - final.desired_goal, axis=-1)  # 2 m per unit in this maze
     np.testing.assert_allclose(trace[5]["distance"], distance, atol=1e-5)
     assert np.array_equal(trace[5]["success"], distance < 0.5)
 
@@ -567,7 +566,7 @@ def test_physics_match_the_reference(actions, cell, offset):
     _, states, _, _, _, info = jitted(env)[2](jr.key(0), state, params, jnp.asarray(actions))
     np.testing.assert_allclose(states.inner.position, positions, rtol=0, atol=1e-5)
     np.testing.assert_allclose(states.inner.velocity, velocities, rtol=0, atol=1e-5)
-    expected = np.concatenate([positions / 4 - 1, 5 * velocities], axis=1)
+    expected = np.concatenate([(positions - 3.5) / 3.5, 5 * velocities], axis=1)
     np.testing.assert_allclose(info["final_observation"].observation, expected, rtol=0, atol=1e-4)
 
 
@@ -640,13 +639,23 @@ def test_observations_are_scaled_positions_and_velocities():
     env, params = long_maze()
     fields = {"position": [2.0, 5.0], "velocity": [0.1, -0.2], "goal": [6.0, 1.0]}
     obs, _ = env.set_state(reset_long_maze(), params, **fields)
-    np.testing.assert_allclose(obs.observation, [2 / 4 - 1, 5 / 4 - 1, 0.5, -1.0], atol=1e-6)
-    np.testing.assert_allclose(obs.achieved_goal, [2 / 4 - 1, 5 / 4 - 1], atol=1e-6)
-    np.testing.assert_allclose(obs.desired_goal, [6 / 4 - 1, 1 / 4 - 1], atol=1e-6)
-    np.testing.assert_allclose(env.to_position(env.to_goal(np.array([2.0, 5.0]))), [2.0, 5.0])
+    np.testing.assert_allclose(obs.observation, [-1.5 / 3.5, 1.5 / 3.5, 0.5, -1.0], atol=1e-6)
+    np.testing.assert_allclose(obs.achieved_goal, [-1.5 / 3.5, 1.5 / 3.5], atol=1e-6)
+    np.testing.assert_allclose(obs.desired_goal, [2.5 / 3.5, -2.5 / 3.5], atol=1e-6)
     space = env.observation_space(params)
-    np.testing.assert_allclose(space.observation.low, [-1.125, -1.125, -1, -1])
-    np.testing.assert_allclose(space.observation.high, [7.5 / 4 - 1, 7.5 / 4 - 1, 1, 1])
+    np.testing.assert_allclose(space.observation.low, [-4 / 3.5, -4 / 3.5, -1, -1], rtol=1e-6)
+    np.testing.assert_allclose(space.observation.high, [4 / 3.5, 4 / 3.5, 1, 1], rtol=1e-6)
+
+
+def test_a_maze_that_is_not_square_is_seen_at_one_scale_for_both_axes():
+    from deepcrl import envs
+
+    env, params = envs.make("point_hardest_maze")  # 9 rows and 12 columns: centre (4, 5.5), 4 m to the outer cells
+    position = np.array([[1.0, 1.0], [7.0, 10.0]], np.float32)
+    np.testing.assert_allclose(env.to_goal(position), [[-3 / 4, -4.5 / 4], [3 / 4, 4.5 / 4]], rtol=1e-6)
+    np.testing.assert_allclose(env.to_position(env.to_goal(position)), position, rtol=1e-6)
+    goals = jnp.asarray(env.to_goal(position))
+    np.testing.assert_allclose(env.distance(goals[0], goals[1], params), np.hypot(6.0, 9.0), rtol=1e-6)
 
 
 def test_distance_has_a_finite_gradient_at_the_goal():

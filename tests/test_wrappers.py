@@ -8,6 +8,7 @@ import pytest
 
 
 NUM_ENVS, EPISODE_LENGTH = 3, 5
+UNIT = 2.0  # m per unit of observation in the U maze, from its centre at (2, 2)
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +163,8 @@ def test_gymnasium_resets_in_the_same_step(vector):
                 final = infos["final_obs"][i]
                 assert vector.single_observation_space.contains(final)
                 assert np.array_equal(final["desired_goal"], before["desired_goal"][i])
-                assert np.abs(final["achieved_goal"] - before["achieved_goal"][i]).max() <= 0.2 / 4 + 1e-5
-                distance = 4 * np.linalg.norm(final["achieved_goal"] - final["desired_goal"])
+                assert np.abs(final["achieved_goal"] - before["achieved_goal"][i]).max() <= 0.2 / UNIT + 1e-5
+                distance = UNIT * np.linalg.norm(final["achieved_goal"] - final["desired_goal"])
                 np.testing.assert_allclose(infos["distance"][i], distance, atol=1e-4)
             assert np.array_equal(obs["observation"][:, 2:], np.zeros((NUM_ENVS, 2)))  # at rest: a fresh episode
         before = obs
@@ -173,16 +174,16 @@ def test_gymnasium_resets_in_the_same_step(vector):
 def test_gymnasium_steps_are_those_of_the_environment(vector, maze):
     env, params = maze
     first, _, trace = drive(vector, 5, 4)
-    position, velocity = 4 * (first["achieved_goal"] + 1), np.zeros((NUM_ENVS, 2), np.float32)
+    position, velocity = UNIT * (first["achieved_goal"] + 1), np.zeros((NUM_ENVS, 2), np.float32)
     rng = np.random.default_rng(0)
     for obs, *_ in trace:
         actions = rng.uniform(-1, 1, (NUM_ENVS, 2)).astype(np.float32)
         for i in range(NUM_ENVS):
-            fields = {"position": position[i], "velocity": velocity[i], "goal": 4 * (first["desired_goal"][i] + 1)}
+            fields = {"position": position[i], "velocity": velocity[i], "goal": UNIT * (first["desired_goal"][i] + 1)}
             inner = env.set_state(env.reset(jr.key(0), params)[1], params, **fields)[1].inner
             inner = env.step_env(jr.key(0), inner, jnp.asarray(actions[i]), params)[0]
             np.testing.assert_allclose(obs["observation"][i], env.observe(inner, params).observation, atol=1e-5)
-        position, velocity = 4 * (obs["achieved_goal"] + 1), obs["observation"][:, 2:] / 5
+        position, velocity = UNIT * (obs["achieved_goal"] + 1), obs["observation"][:, 2:] / 5
 
 
 def test_gymnasium_seeds_are_reproducible(vector, maze):

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .. import envs
-from .._errors import check_integer, check_number
+from .._errors import check_choice, check_integer, check_number
 from ..agents import AbstractAgent, AgentSpec, CRL, Hypers
 from ..buffers import relabelling_from_name, TrajectoryQueue, Transition
-from ..envs import AbstractGoalEnv
+from ..envs import AbstractGoalEnv, GOAL_RESETS
 from . import _serialise
 from ._paper import paper_settings
 
@@ -36,7 +36,7 @@ class Config:
     """The task to train on: a name (see `deepcrl envs`) or an environment object."""
     agent: AbstractAgent = dataclasses.field(default_factory=CRL)
     """The algorithm and its networks."""
-    env_options: EnvOptions = ()
+    env_options: EnvOptions | Mapping[str, Any] = ()
     """Options of the named task, for example starts=free goals=free; a mapping is taken too."""
     eval_env: str | AbstractGoalEnv | None = None
     """The task to evaluate on, with its own default options; by default the one trained on."""
@@ -58,8 +58,9 @@ class Config:
     """Steps of every environment before the first update, rounded up to whole roll-outs."""
     episode_length: int | None = None
     """Steps after which an episode is truncated (by default the task's own)."""
-    goal_reset: Literal["resample", "cached"] = "resample"
-    """Fresh start and goal for every episode, or the first one of each environment for ever."""
+    goal_reset: Literal["resample", "cached"] | None = None
+    """Fresh start and goal for every episode, or the first one of each environment for ever (by default the task's own:
+    resample)."""
     eval_envs: int = 128
     """Episodes per evaluation, side by side."""
     debug_checks: bool = False
@@ -76,6 +77,8 @@ class Config:
         check_integer("prefill_length", self.prefill_length)
         if self.episode_length is not None:
             check_integer("episode_length", self.episode_length)
+        if self.goal_reset is not None:
+            check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
         check_number("utd_ratio", self.utd_ratio, 0.0, open_low=True)
         relabelling_from_name(self.agent.hindsight, jnp.float32(0.5))
         self._check_buffer()
@@ -156,9 +159,8 @@ class Config:
             raise ValueError(f"`env_options` go with a named task; give them to the environment object: {options}.")
         else:
             params = env.default_params()
-        changes: dict[str, Any] = {"goal_reset": self.goal_reset}
-        if self.episode_length is not None:
-            changes["episode_length"] = self.episode_length
+        given = {"goal_reset": self.goal_reset, "episode_length": self.episode_length}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(env, **changes), params
 
     def hypers(self) -> Hypers:

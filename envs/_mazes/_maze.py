@@ -30,8 +30,10 @@ class Maze:
         return cls(tuple(row.strip() for row in text.strip().replace("/", "\n").splitlines()))
 
     def __post_init__(self):
-        if len(self.rows) < 3 or not self.rows[0]:
+        if len(self.rows) < 3:
             raise ValueError(f"A maze needs at least 3 rows, walls included; got {len(self.rows)}: {self.rows}.")
+        if not self.rows[0]:
+            raise ValueError(f"The rows of a maze must not be empty; row 0 is, in {self.rows}.")
         for i, row in enumerate(self.rows):
             if len(row) != len(self.rows[0]):
                 raise ValueError(
