@@ -26,6 +26,7 @@ class FlatObservation(eqx.Module):
     """The same environment with one flat vector, `observation` then `desired_goal`, for generic Gymnax clients."""
 
     env: AbstractGoalEnv
+    """The wrapped environment."""
 
     def observation_space(self, params: PyTree) -> Box:
         """The space of the flat vector."""
@@ -58,6 +59,7 @@ class LegacyStep(eqx.Module):
     """
 
     env: AbstractGoalEnv | FlatObservation
+    """The wrapped environment."""
 
     def observation_space(self, params: PyTree) -> Any:
         """The space of observations of the wrapped environment."""

@@ -1,6 +1,10 @@
 """Hypothesis strategies shared by the tests: shapes from small sets (they compile), values at will."""
 
+import contextlib
+
 import hypothesis.strategies as st
+import jax
+import jaxtyping
 
 
 NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1))
@@ -27,3 +31,108 @@ def mazes(draw, heights=(3, 4, 6, 9), widths=(4, 5, 8)):
 
 def _beside(cell):
     return [(cell[0] + i, cell[1] + j) for i, j in NEIGHBOURS]
+
+
+def tiny(*, agent=(), **changes):
+    """A config of the smallest run that has everything: two epochs, depth 8, a buffer that overflows."""
+    from deepcrl import Config
+    from deepcrl.agents import CRL
+
+    settings = {
+        "env": "point_u_maze",
+        "agent": CRL(**{"width": 8, "depth": 8, "repr_dim": 8, **dict(agent)}),
+        "num_envs": 4,
+        "rollout_length": 10,
+        "episode_length": 20,
+        "buffer_length": 40,
+        "prefill_length": 20,
+        "batch_size": 8,
+        "eval_envs": 4,
+        "total_env_steps": 1000,
+        "epochs": 2,
+    }
+    return Config(**{**settings, **changes})
+
+
+@st.composite
+def config_fields(draw):
+    """Every field of a config that may run, but `agent`; none is ever built."""
+    num_envs, rollout_length, epochs = (draw(st.integers(1, high)) for high in (8, 50, 10))
+    episode_length = draw(st.none() | st.integers(1, 400))
+    prefill_length = draw(st.integers(1, 200))
+    buffer_length = draw(st.integers(max(episode_length or 300, rollout_length), 10_000))
+    least = num_envs * rollout_length * (-(-prefill_length // rollout_length) + epochs)
+    options = {"starts": st.sampled_from(["R", "free"]), "goals": st.sampled_from(["free", (1, 1)])}
+    return {
+        "env": draw(st.sampled_from(["point_u_maze", "point_u4_maze", "point_big_maze"])),
+        "env_options": draw(st.fixed_dictionaries({}, optional=options)),
+        "eval_env": draw(st.none() | st.just("point_u5_maze")),
+        "total_env_steps": draw(st.integers(least, 10**9)),
+        "epochs": epochs,
+        "num_envs": num_envs,
+        "rollout_length": rollout_length,
+        "batch_size": draw(st.integers(2, max(2, num_envs * buffer_length))),
+        "utd_ratio": draw(st.floats(0.51, 100.0)) / (num_envs * rollout_length),
+        "buffer_length": buffer_length,
+        "prefill_length": prefill_length,
+        "episode_length": episode_length,
+        "goal_reset": draw(st.sampled_from([None, "resample", "cached"])),
+        "eval_envs": draw(st.integers(1, 200)),
+        "debug_checks": draw(st.booleans()),
+    }
+
+
+def agent_fields():
+    """Every field of `CRL`."""
+    depths, sizes, rates = st.integers(1, 256).map(lambda blocks: 4 * blocks), st.integers(1, 2048), st.floats(0.0, 1.0)
+    return st.fixed_dictionaries(
+        {
+            "depth": depths,
+            "actor_depth": st.none() | depths,
+            "critic_depth": st.none() | depths,
+            "width": sizes,
+            "repr_dim": sizes,
+            "energy": st.sampled_from(["norm", "l2_squared", "l1", "dot", "cosine"]),
+            "loss": st.sampled_from(["infonce", "backward_infonce", "symmetric_infonce", "binary_nce", "flatnce"]),
+            "hindsight": st.sampled_from(["future", "final", "random"]),
+            "actor_lr": rates,
+            "critic_lr": rates,
+            "alpha_lr": rates,
+            "gamma": st.floats(0.0, 1.0, exclude_min=True),
+            "target_entropy": st.floats(-1e6, 1e6),
+            "logsumexp_penalty": rates,
+            "remat": st.booleans(),
+        }
+    )
+
+
+@contextlib.contextmanager
+def shared_programs(folder):
+    """JAX's persistent compilation cache in a folder: the same program is compiled once, whatever test needs it."""
+    from jax.experimental.compilation_cache import compilation_cache
+
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    try:
+        yield folder
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+
+
+@contextlib.contextmanager
+def unchecked():
+    """Without the type checker of the test run: users meet the library's own errors."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)

@@ -17,8 +17,11 @@ class AgentSpec:
     """The sizes an agent is built for."""
 
     observation_size: int
+    """Numbers in an observation, without the goal."""
     goal_size: int
+    """Numbers in a goal."""
     action_size: int
+    """Numbers in an action."""
 
 
 class Batch(eqx.Module):

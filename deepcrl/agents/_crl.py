@@ -34,18 +34,26 @@ class Critic(eqx.Module):
     r"""Both encoders: the critic is the energy of $\phi(s, a)$ and $\psi(g)$."""
 
     sa_encoder: StateActionEncoder
+    r"""$\phi(s, a)$."""
     goal_encoder: GoalEncoder
+    r"""$\psi(g)$."""
 
 
 class CRLState(eqx.Module):
     """Everything that contrastive RL learns, and its optimisers."""
 
     policy: GaussianPolicy
+    """The actor."""
     critic: Critic
+    """Both encoders."""
     log_alpha: Scalar
+    """Logarithm of the entropy weight."""
     policy_opt: PyTree
+    """State of the policy's Adam."""
     critic_opt: PyTree
+    """State of the critic's Adam."""
     alpha_opt: PyTree
+    """State of the entropy weight's Adam."""
 
 
 class CriticMetrics(eqx.Module):
@@ -91,8 +99,11 @@ class CRLMetrics(eqx.Module):
     """Of one update of all three."""
 
     critic: CriticMetrics
+    """Of the critic."""
     actor: ActorMetrics
+    """Of the policy."""
     alpha: AlphaMetrics
+    """Of the entropy weight."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -36,9 +36,12 @@ class Transition(eqx.Module):
 class QueueState(eqx.Module):
     """The contents of a [`deepcrl.buffers.TrajectoryQueue`][]."""
 
-    data: Transition  # leaves `env time ...`; the step of time t lies in slot t % length
-    last_step: Int[Array, "env time"]  # the newest time seen of episode e, in slot e % length
-    num_added: IntScalar  # steps of each environment added so far; the newest has time num_added - 1
+    data: Transition
+    """Leaves `env time ...`; the step of time t lies in slot t % length."""
+    last_step: Int[Array, "env time"]
+    """The newest time seen of episode e, in slot e % length."""
+    num_added: IntScalar
+    """Steps of each environment added so far; the newest has time `num_added - 1`."""
 
     @property
     def oldest(self) -> IntScalar:
@@ -64,7 +67,9 @@ class TrajectoryQueue(eqx.Module):
     """
 
     num_envs: int = eqx.field(static=True)
+    """Environments side by side."""
     length: int = eqx.field(static=True)
+    """Steps kept per environment."""
 
     def __check_init__(self):
         if self.num_envs < 1 or self.length < 1:

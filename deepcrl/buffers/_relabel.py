@@ -62,6 +62,7 @@ class FutureGoals(AbstractRelabelling):
     """
 
     gamma: Scalar
+    """Discount in (0, 1]."""
 
     def choose(
         self, queue: TrajectoryQueue, state: QueueState, sample: Sample, *, key: Key

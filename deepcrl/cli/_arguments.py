@@ -1,5 +1,6 @@
 """How the fields of a config that are not plain values are read from the command line."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -37,7 +38,7 @@ def _name_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
 
 @REGISTRY.primitive_rule
 def _options_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    if info.type != EnvOptions:
+    if info.type != EnvOptions | Mapping[str, Any]:  # as `Config.env_options` is declared
         return None
     return PrimitiveConstructorSpec(
         nargs="*",

@@ -18,7 +18,9 @@ class TanhGaussian(eqx.Module):
     """
 
     mean: Float[Array, " action"]
+    r"""$\mu$."""
     log_std: Float[Array, " action"]
+    r"""$\log \sigma$."""
 
     @property
     def mode(self) -> Float[Array, " action"]:

@@ -37,7 +37,7 @@ class Config:
     agent: AbstractAgent = dataclasses.field(default_factory=CRL)
     """The algorithm and its networks."""
     env_options: EnvOptions | Mapping[str, Any] = ()
-    """Options of the named task, for example starts=free goals=free; a mapping is taken too."""
+    """Options of the named task, for example starts=free goals=free (in Python a mapping or pairs)."""
     eval_env: str | AbstractGoalEnv | None = None
     """The task to evaluate on, with its own default options; by default the one trained on."""
     total_env_steps: int = 1_000_000

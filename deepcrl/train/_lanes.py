@@ -23,10 +23,12 @@ class Lanes(NamedTuple):
     """Seeds and hypers with a leading `lane` axis, for `jax.vmap(train)(*lanes(...))`."""
 
     seeds: Int[Array, " lane"]
+    """One per lane."""
     hypers: Hypers
+    """Leaves have a leading `lane` axis."""
 
 
-def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[float]) -> Lanes:
+def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | float]) -> Lanes:
     """The cross product of seeds and settings; seeds vary fastest.
 
     ```python

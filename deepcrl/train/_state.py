@@ -15,17 +15,22 @@ from ..eval import EvalMetrics
 class TrainState(eqx.Module):
     """Everything a run needs to go on: restored, it computes what it would have computed."""
 
-    # what learns
     agent: PyTree
+    """What the agent learnt, and its optimisers."""
     hypers: Hypers
-    # where it learns
-    env: EnvState  # leaves `env ...`
-    obs: GoalObservation  # leaves `env ...`: what `env` shows
+    """The lane's numbers."""
+    env: EnvState
+    """States of the training environments, leaves `env ...`."""
+    obs: GoalObservation
+    """What `env` shows, leaves `env ...`."""
     queue: QueueState
-    # how far it is; every draw depends on the root key and these alone
+    """The replay buffer."""
     key: Key
+    """The root key; every draw depends on it and the counters alone."""
     env_steps: IntScalar
+    """Environment steps taken so far, prefill included."""
     grad_steps: IntScalar
+    """Updates made so far."""
 
 
 class Metrics(eqx.Module):

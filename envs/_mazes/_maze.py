@@ -19,6 +19,7 @@ class Maze:
     """
 
     rows: tuple[str, ...]
+    """The grid, one string per row."""
 
     @classmethod
     def from_text(cls, text: str) -> "Maze":

@@ -17,6 +17,7 @@ HALF_WIDTH = 0.2  # of the body, a square, in m; a cell is 1 m wide
 _VELOCITY_SCALE = 0.2  # m per step per unit of observation: the top speed under the default parameters
 
 CellChoice = str | tuple[int, int]
+AnyArray = Array | np.ndarray
 
 
 class PointMazeParams(eqx.Module):
@@ -58,8 +59,11 @@ class PointMaze(AbstractGoalEnv):
     """
 
     maze: Maze = eqx.field(static=True)
+    """The grid."""
     starts: CellChoice = eqx.field(default="R", static=True)
+    """Start cells: `"R"` (so marked), `"free"`, or one (row, column)."""
     goals: CellChoice = eqx.field(default="G", static=True)
+    """Goal cells: `"G"` (so marked), `"free"`, or one (row, column)."""
 
     def __check_init__(self):
         if not isinstance(self.maze, Maze):
@@ -164,11 +168,11 @@ class PointMaze(AbstractGoalEnv):
     def _scale(self) -> float:  # m per unit of observation
         return float(self._centre.min())
 
-    def to_goal(self, position):
+    def to_goal(self, position: Float[AnyArray, "*axes xy"]) -> Float[AnyArray, "*axes goal"]:
         """The goal (observation units) that stands for a position in m; arrays of any leading shape."""
         return (position - self._centre) / self._scale
 
-    def to_position(self, goal):
+    def to_position(self, goal: Float[AnyArray, "*axes goal"]) -> Float[AnyArray, "*axes xy"]:
         """The position in m that a goal stands for: the inverse of `to_goal`."""
         return goal * self._scale + self._centre
 

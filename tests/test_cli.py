@@ -1,0 +1,234 @@
+"""The command line: trains, draws, lists, explains itself, and answers wrong input with a message and status 2."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from strategies import shared_programs, tiny
+
+
+SIZES = (
+    "--width 8 --depth 8 --repr-dim 8 --num-envs 4 --rollout-length 10 --episode-length 20 --buffer-length 40 "
+    "--prefill-length 20 --batch-size 8 --eval-envs 4 --total-env-steps 1000 --epochs 2"
+).split()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs(tmp_path_factory):
+    with shared_programs(tmp_path_factory.getbasetemp() / "programs") as folder:
+        yield folder
+
+
+def deepcrl(*args):
+    """The exit status of a command."""
+    from deepcrl.cli import main
+
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    return stop.value.code
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run that drew its pictures."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    assert deepcrl("train", "point_u_maze", *SIZES, "--seeds", 2, "--first-seed", 3, "--out", out) == 0
+    return out
+
+
+def test_train_writes_what_was_asked_for(run):
+    from deepcrl import Config
+    from deepcrl.io import read_metrics
+
+    about = json.loads((run / "config.json").read_text())
+    assert Config.from_dict(about["config"]) == tiny()
+    assert about["seeds"] == [3, 4]
+    rows = read_metrics(run)
+    assert [(row["epoch"], row["seed"]) for row in rows] == [(1, 3), (1, 4), (2, 3), (2, 4)]
+
+
+@pytest.mark.parametrize("name", ["learning_curve.png", "maze.png"])
+def test_train_draws_pictures(run, name):
+    picture = (run / name).read_bytes()
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(picture) > 5_000
+
+
+def test_a_run_is_not_overwritten_unless_told(run, capsys):
+    before = (run / "metrics.jsonl").read_bytes()
+    assert deepcrl("train", "point_u_maze", *SIZES, "--out", run) == 2
+    assert "holds another run" in one_line_error(capsys)
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def one_line_error(capsys):
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_envs_lists_all_tasks(capsys):
+    from deepcrl import envs
+
+    assert deepcrl("envs") == 0
+    text = capsys.readouterr().out
+    for name in envs.names():
+        assert name in text
+    assert "300" in text and "600" in text
+
+
+@pytest.mark.parametrize(
+    "command, options",
+    [
+        ([], ["train", "envs"]),
+        (["envs"], ["--help"]),
+        (["train"], ["TASK", "--seeds", "--first-seed", "--out", "--overwrite", "--plots", "--env-options"]),
+        (["train"], [f"--{name}" for name in ("total-env-steps", "epochs", "utd-ratio", "goal-reset", "debug-checks")]),
+        (
+            ["train"],
+            ["--depth", "--width", "--energy", "--loss", "--gamma", "{norm,", "{infonce,", "INT", "default: 4"],
+        ),
+    ],
+)
+def test_help_names_the_options(capsys, command, options):
+    assert deepcrl(*command, "--help") == 0
+    text = capsys.readouterr().out
+    for option in options:
+        assert option in text
+
+
+def test_every_setting_has_an_option(capsys):
+    import dataclasses
+
+    from deepcrl import Config
+    from deepcrl.agents import CRL
+
+    assert deepcrl("train", "--help") == 0
+    text = capsys.readouterr().out
+    fields = {field.name for cls in (Config, CRL) for field in dataclasses.fields(cls)} - {"env", "agent"}
+    assert [name for name in fields if f"--{name.replace('_', '-')} " not in text.replace(",", " ")] == []
+
+
+@pytest.fixture
+def config_of(monkeypatch):
+    """The config that a command would run."""
+    from deepcrl.cli import _train
+
+    class Reached(Exception):
+        pass
+
+    def instead(config, **settings):
+        raise Reached(config)
+
+    monkeypatch.setattr(_train, "run", instead)
+
+    def parse(*args):
+        from deepcrl.cli import main
+
+        with pytest.raises(Reached) as reached:
+            main([str(arg) for arg in args])
+        return reached.value.args[0]
+
+    return parse
+
+
+def test_defaults_are_those_of_the_config(config_of):
+    from deepcrl import Config
+
+    assert config_of("train", "point_u_maze") == Config(env="point_u_maze")
+
+
+def test_settings_reach_the_config(config_of):
+    config = config_of("train", "point_u4_maze", "--critic-depth", 64, "--loss", "symmetric_infonce", "--remat")
+    assert (config.env, config.agent.critic_depth, config.agent.actor_depth) == ("point_u4_maze", 64, None)
+    assert (config.agent.loss, config.agent.remat) == ("symmetric_infonce", True)
+    config = config_of("train", "point_u_maze", "--goal-reset", "cached", "--eval-env", "point_u4_maze", "--no-remat")
+    assert (config.goal_reset, config.eval_env, config.agent.remat) == ("cached", "point_u4_maze", False)
+
+
+def test_options_of_the_task_reach_the_config(config_of):
+    config = config_of("train", "point_u_maze", "--env-options", "starts=free", "goals=3,1")
+    assert config.env_options == (("goals", (3, 1)), ("starts", "free"))
+    maze = "11111/1R0G1/11111"
+    assert config_of("train", "point_maze", "--env-options", f"maze={maze}").env_options == (("maze", maze),)
+
+
+WRONG = {
+    "unknown task": (["point_u_mase"], "`point_u_maze`"),
+    "no task": ([], "TASK"),
+    "depth between blocks": (["point_u_maze", "--depth", "6"], "4 or 8"),
+    "option that is no option": (["point_u_maze", "--depht", "8"], "--depth"),
+    "option without a value": (["point_u_maze", "--env-options", "goals"], "name=value"),
+    "option that the task lacks": (["point_u_maze", "--env-options", "goal=free"], "does not take"),
+    "cell in a wall": (["point_u_maze", "--env-options", "goals=0,0"], "Free cells"),
+    "broken maze": (["point_maze", "--env-options", "maze=111/1R1/111"], "goal"),
+    "unknown energy": (["point_u_maze", "--energy", "nrom"], "norm"),
+    "batch too large": (["point_u_maze", "--batch-size", "1000000000"], "batch_size"),
+    "budget too small": (["point_u_maze", "--total-env-steps", "10"], "at least"),
+    "no seeds": (["point_u_maze", "--seeds", "0"], "`seeds` must be at least 1"),
+    "buffer too large": (["point_u_maze", "--buffer-length", "1000000000"], "Lower `buffer_length`"),
+}
+
+
+@pytest.mark.parametrize("case", list(WRONG))
+def test_wrong_input_is_told_and_ends_with_status_2(case, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    args, message = WRONG[case]
+    assert deepcrl("train", *args) == 2
+    captured = capsys.readouterr()
+    said = " ".join(captured.err.replace("│", " ").split())  # a box may break lines
+    assert message in said
+    assert "Traceback" not in captured.err + captured.out
+    assert "tyro" not in said  # users do not know what reads their options
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_of_the_library_are_one_line(capsys, tmp_path):
+    assert deepcrl("train", "point_u_mase", "--out", tmp_path / "run") == 2
+    assert "No environment is named 'point_u_mase'" in one_line_error(capsys)
+    assert deepcrl("train", "point_u_maze", "--seeds", "0") == 2
+    assert "`seeds` must be at least 1" in one_line_error(capsys)
+
+
+def test_square_brackets_in_an_error_are_printed_as_they_are(capsys, tmp_path):
+    (tmp_path / "[red]file").write_text("")
+    assert deepcrl("train", "point_u_maze", "--out", tmp_path / "[red]file") == 2
+    assert "[red]file is a file" in one_line_error(capsys)
+
+
+def test_without_matplotlib_training_is_kept_and_the_remedy_told(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    out = tmp_path / "run"
+    assert deepcrl("train", "point_u_maze", *SIZES, "--seeds", 2, "--out", out) == 1
+    assert "pip install 'deepcrl[plots]'" in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ["config.json", "metrics.jsonl"]
+
+
+def test_ctrl_c_ends_with_status_130_and_whole_lines(run, programs, tmp_path):
+    sizes = [*SIZES[: SIZES.index("--total-env-steps")], "--epochs", "20000", "--total-env-steps", "8800080"]
+    out, code = tmp_path / "run", "from deepcrl.cli import main; main()"
+    command = [sys.executable, "-c", code, "train", "point_u_maze", *sizes, "--seeds", "2", "--no-plots", "--out", out]
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    with open(tmp_path / "said", "w") as said:
+        process = subprocess.Popen(list(map(str, command)), env=os.environ | cache, stdout=said, stderr=said)
+        try:
+            deadline = time.monotonic() + 300
+            while not ((out / "metrics.jsonl").exists() and (out / "metrics.jsonl").stat().st_size):
+                assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "said").read_text()
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            status = process.wait(timeout=120)
+        finally:
+            process.kill()
+    assert status == 130, (tmp_path / "said").read_text()
+    text = (out / "metrics.jsonl").read_text()
+    assert text.endswith("\n")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert len(rows) % 2 == 0 and 2 <= len(rows) < 40_000
+    assert json.loads((out / "config.json").read_text())["seeds"] == [0, 1]

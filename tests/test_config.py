@@ -1,0 +1,401 @@
+"""Configs: files give back what was written, derived numbers add up, what cannot run is refused with a remedy."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+from hypothesis import given, settings
+from strategies import agent_fields, config_fields, tiny, unchecked
+
+
+CORRIDOR = "11111/1R0G1/11111"
+
+
+# Files
+
+
+@settings(max_examples=20)  # a config takes a tenth of a second under the type checker
+@given(config_fields(), agent_fields())
+def test_files_give_back_the_config_and_derived_numbers_add_up(fields, agent):
+    from deepcrl import Config
+    from deepcrl.agents import CRL
+
+    config = Config(agent=CRL(**agent), **fields)
+    assert {field.name for field in dataclasses.fields(config)} == {*fields, "agent"}
+    assert {field.name for field in dataclasses.fields(config.agent)} == set(agent)
+    for copy in (Config.from_json(config.to_json()), Config.from_toml(config.to_toml())):
+        assert copy == config
+        assert hash(copy) == hash(config)
+        assert repr(copy) == repr(config)
+
+    step = config.num_envs * config.rollout_length
+    assert config.env_steps_per_step == step
+    assert config.prefill_env_steps == config.prefill_rollouts * step
+    assert 0 <= config.prefill_rollouts * config.rollout_length - config.prefill_length < config.rollout_length
+    assert config.env_steps_per_epoch == config.steps_per_epoch * step
+    assert config.steps_per_epoch >= 1
+    assert config.actual_env_steps == config.prefill_env_steps + config.epochs * config.env_steps_per_epoch
+    assert 0 <= config.total_env_steps - config.actual_env_steps < config.epochs * step
+    assert abs(config.updates_per_step - config.utd_ratio * step) <= 0.5
+    assert config.actual_updates == config.epochs * config.steps_per_epoch * config.updates_per_step
+
+
+def test_defaults_need_the_task_only():
+    from deepcrl import Config
+    from deepcrl.agents import CRL
+
+    config = Config(env="point_u_maze")
+    assert Config.from_toml('env = "point_u_maze"') == config == Config.from_json('{"env": "point_u_maze"}')
+    assert config.agent == CRL()
+    for field in dataclasses.fields(Config):
+        assert dataclasses.replace(config, **{field.name: getattr(config, field.name)}) == config
+
+
+def test_a_partial_agent_in_a_file_gets_defaults():
+    from deepcrl import Config
+    from deepcrl.agents import CRL
+
+    config = Config.from_toml('env = "point_u_maze"\n[agent]\nname = "CRL"\ndepth = 64\n')
+    assert config.agent == CRL(depth=64)
+
+
+def test_configs_are_frozen_and_compared_by_value():
+    from deepcrl import Config
+
+    config = tiny()
+    assert config == tiny() and hash(config) == hash(tiny())
+    assert config != tiny(epochs=3)
+    assert config != tiny(agent={"depth": 4})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.epochs = 3
+    with pytest.raises(TypeError):
+        Config("point_u_maze")
+
+
+def test_options_of_the_task_are_a_mapping_or_pairs_in_any_order():
+    options = {"starts": "free", "goals": (1, 1)}
+    config = tiny(env_options=options)
+    pairs = tiny(env_options=tuple(options.items()))
+    assert config == pairs == tiny(env_options=dict(reversed(options.items())))
+    assert hash(config) == hash(pairs)
+    assert config.make_env()[0].goals == (1, 1)
+    assert float(config.make_env()[1].goal_weights.sum()) == 1.0
+    assert float(config.make_env()[1].start_weights.sum()) > 1.0
+
+
+def test_a_maze_of_ones_own_is_an_option():
+    from deepcrl import Config
+    from deepcrl.envs import Maze
+
+    config = tiny(env="point_maze", env_options={"maze": CORRIDOR})
+    assert config.make_env()[0].maze == Maze.from_text(CORRIDOR)
+    assert Config.from_toml(config.to_toml()) == config
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('{"env": "point_u_maze", "epoch": 3}', "no field 'epoch'. Did you mean `epochs`"),
+        ('{"env": "point_u_maze", "agent": {"name": "CRL", "dept": 4}}', "`CRL` has no field 'dept'.*`depth`"),
+        ('{"env": "point_u_maze", "agent": {"name": "CLR"}}', "`agent.name`.*'CLR'.*`CRL`"),
+        ('{"env": "point_u_maze", "agent": {"depth": 4}}', "`agent.name`.*None"),
+        ('{"env": ', "not the JSON of a `Config`"),
+        ("[1, 2]", "must be an object, got list"),
+    ],
+)
+def test_files_that_are_no_configs_are_refused(text, message):
+    from deepcrl import Config
+
+    with pytest.raises(ValueError, match=message):
+        Config.from_json(text)
+
+
+def test_text_that_is_not_toml_is_refused():
+    from deepcrl import Config
+
+    with pytest.raises(ValueError, match="not the TOML of a `Config`"):
+        Config.from_toml("env = point_u_maze")
+
+
+def test_a_file_without_a_task_is_refused_by_name():
+    from deepcrl import Config
+
+    with pytest.raises((ValueError, TypeError), match="env"):
+        Config.from_json("{}")
+
+
+def test_objects_run_but_cannot_be_written():
+    from deepcrl.agents import CRL
+    from deepcrl.envs import Maze, PointMaze
+    from deepcrl.losses import InfoNCE, NormEnergy
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class OwnAgent(CRL):
+        pass
+
+    env = PointMaze(Maze.from_text(CORRIDOR))
+    unwritable = {
+        "env": tiny(env=env),
+        "eval_env": tiny(eval_env=env),
+        "loss": tiny(agent={"loss": InfoNCE()}),
+        "energy": tiny(agent={"energy": NormEnergy()}),
+        "agent": dataclasses.replace(tiny(), agent=OwnAgent()),
+    }
+    for field, config in unwritable.items():
+        assert hash(config) == hash(config)
+        for write in (config.to_json, config.to_toml, config.to_dict):
+            with pytest.raises(ValueError, match=f"`{field}`.*no name to be written by"):
+                write()
+
+
+# What cannot run
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"batch_size": 161}, r"`batch_size` must not exceed.*= 160 transitions; got 161"),
+        ({"batch_size": 1}, "`batch_size` must be at least 2"),
+        ({"buffer_length": 19}, "must hold an episode of 20 steps, got 19"),
+        ({"buffer_length": 299, "episode_length": None}, "must hold an episode of 300 steps, got 299"),
+        ({"buffer_length": 20, "rollout_length": 21}, "must hold a roll-out of 21 steps, got 20"),
+        ({"total_env_steps": 0}, "`total_env_steps` must be at least 1, got 0"),
+        ({"total_env_steps": -5}, "`total_env_steps` must be at least 1, got -5"),
+        ({"total_env_steps": 2**31}, "`total_env_steps` must be below"),
+        ({"epochs": 0}, "`epochs` must be at least 1"),
+        ({"num_envs": 0}, "`num_envs` must be at least 1"),
+        ({"rollout_length": 0}, "`rollout_length` must be at least 1"),
+        ({"prefill_length": 0}, "`prefill_length` must be at least 1"),
+        ({"eval_envs": 0}, "`eval_envs` must be at least 1"),
+        ({"episode_length": 0}, "`episode_length` must be at least 1"),
+        ({"utd_ratio": 0.0}, "`utd_ratio` must be a finite number"),
+        ({"utd_ratio": float("inf")}, "`utd_ratio` must be a finite number"),
+        ({"utd_ratio": 0.0124}, "must be at least 0.5. Raise `utd_ratio`"),
+        ({"goal_reset": "cache"}, "`goal_reset` must be one of.*Did you mean `cached`"),
+        ({"env_options": {"goal": "free"}}, r"does not take these options.*takes \[.*'goals'"),
+        ({"env_options": {"goals": "walls"}}, "`goals` must be 'G'.*got 'walls'"),
+        ({"env_options": {"goals": (0, 0)}}, r"`goals`.*got \(0, 0\)"),
+        ({"env": "point_maze"}, "'point_maze'.*maze"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R0G1/1111"}}, "one length"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R0X1/11111"}}, "row 1, column 3 holds 'X'"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R001/11111"}}, "at least one goal"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R1G1/11111"}}, "reachable"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R0G0/11111"}}, "walled in"),
+    ],
+)
+def test_values_that_cannot_run_are_refused(changes, message):
+    with unchecked(), pytest.raises(ValueError, match=message):
+        tiny(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"env": 3}, "An environment must be a name or an `AbstractGoalEnv`, got 3"),
+        ({"eval_env": 3}, "An environment must be a name or an `AbstractGoalEnv`, got 3"),
+        ({"epochs": 2.0}, "`epochs` must be an integer, got 2.0"),
+        ({"num_envs": True}, "`num_envs` must be an integer, got True"),
+        ({"utd_ratio": "0.1"}, "`utd_ratio` must be a number, got '0.1'"),
+        ({"debug_checks": "no"}, "`debug_checks`"),
+    ],
+)
+def test_values_of_a_wrong_kind_are_refused(changes, message):
+    with unchecked(), pytest.raises(TypeError, match=message):
+        tiny(**changes)
+
+
+def test_an_agent_is_not_a_name():
+    with unchecked(), pytest.raises(TypeError, match="`agent` must be an agent such as"):
+        dataclasses.replace(tiny(), agent="CRL")
+
+
+@pytest.mark.parametrize("field", ["env", "eval_env"])
+def test_an_unknown_task_is_refused_with_close_names(field):
+    from deepcrl.envs import UnknownEnvironmentError
+
+    with pytest.raises(
+        UnknownEnvironmentError, match=r"No environment is named 'point_u_mase'.*`point_u_maze`"
+    ) as error:
+        tiny(**{field: "point_u_mase"})
+    assert isinstance(error.value, KeyError)
+
+
+@pytest.mark.parametrize("gamma", [0, 0.0, -0.5, 1.5, float("nan")])
+def test_a_discount_outside_its_range_is_refused(gamma):
+    with unchecked(), pytest.raises(ValueError, match="`gamma` must be a finite number in"):
+        tiny(agent={"gamma": gamma})
+
+
+@pytest.mark.parametrize("depth, near", [(6, "4 or 8"), (3, "Use 4"), (0, "Use 4"), (1023, "1020 or 1024")])
+def test_a_depth_between_blocks_is_refused_with_its_neighbours(depth, near):
+    with pytest.raises(ValueError, match=f"got {depth}.*{near}|got {depth}. {near}"):
+        tiny(agent={"depth": depth})
+
+
+def test_a_budget_too_small_names_the_least_that_runs():
+    least = 4 * 10 * (2 + 2)  # environments x roll-out x (prefill + epochs)
+    for total in (1, least - 1):
+        with pytest.raises(ValueError, match=f"Raise it to at least {least}"):
+            tiny(total_env_steps=total)
+    config = tiny(total_env_steps=least)
+    assert config.actual_env_steps == least
+    assert config.steps_per_epoch == 1
+
+
+def test_evaluation_on_other_sizes_is_refused():
+    from deepcrl.envs import Box, GoalObservation, Maze, PointMaze
+
+    class Blind(PointMaze):
+        def observation_space(self, params):
+            space = super().observation_space(params)
+            return GoalObservation(Box(-1.0, 1.0, (3,)), space.achieved_goal, space.desired_goal)
+
+    with pytest.raises(ValueError, match=r"`eval_env` must have the sizes of `env`.*=4.*=3"):
+        tiny(eval_env=Blind(Maze.from_text(CORRIDOR)))
+
+
+def test_options_do_not_go_with_an_environment_object():
+    from deepcrl.envs import Maze, PointMaze
+
+    with pytest.raises(ValueError, match="`env_options` go with a named task"):
+        tiny(env=PointMaze(Maze.from_text(CORRIDOR)), env_options={"goals": "free"})
+
+
+@pytest.mark.parametrize("options", ["goals=free", ("goals", "free"), (("goals",),), (("goals", "free", 1),), 3])
+def test_options_that_are_no_pairs_are_refused_by_name(options):
+    with unchecked(), pytest.raises((ValueError, TypeError), match="`env_options`"):
+        tiny(env_options=options)
+
+
+# Derived numbers
+
+
+def test_hypers_are_the_agents_numbers_as_arrays():
+    config = tiny(agent={"depth": 8, "actor_depth": 4, "gamma": 1.0, "actor_lr": 0.5})
+    hypers = config.hypers()
+    assert (int(hypers.actor_depth), int(hypers.critic_depth)) == (4, 8)
+    assert (float(hypers.gamma), float(hypers.actor_lr)) == (1.0, 0.5)
+    for name, value in vars(hypers).items():
+        assert value.shape == ()
+        assert value.dtype == (jnp.int32 if name.endswith("depth") else jnp.float32)
+
+
+def test_an_episode_length_or_reset_that_is_given_wins_and_evaluation_resamples():
+    plain, changed = tiny(episode_length=None, buffer_length=300), tiny(episode_length=7, goal_reset="cached")
+    assert (plain.make_env()[0].episode_length, plain.make_env()[0].goal_reset) == (300, "resample")
+    assert (changed.make_env()[0].episode_length, changed.make_env()[0].goal_reset) == (7, "cached")
+    assert (changed.make_eval_env()[0].episode_length, changed.make_eval_env()[0].goal_reset) == (7, "resample")
+    on_other = tiny(eval_env="point_u4_maze").make_eval_env()[0]
+    assert (on_other.episode_length, on_other.maze) == (20, tiny(env="point_u4_maze").make_env()[0].maze)
+
+
+# The published settings
+
+
+@pytest.mark.parametrize(
+    "task, changes, roll_outs, updates, env_steps",
+    [
+        ("point_big_maze", {}, 31, 2_480_000, 98.95),
+        ("point_u4_maze", {}, 31, 2_480_000, 98.95),
+        ("point_hardest_maze", {}, 31, 4_960_000, 197.35),
+        ("point_u5_maze", {}, 31, 9_920_000, 394.17),
+        ("point_big_maze", {"total_env_steps": 50_000_000, "epochs": 50}, 31, 1_240_000, 49.74),
+        ("point_big_maze", {"epochs": 50}, 62, 2_480_000, 98.95),
+        ("point_big_maze", {"total_env_steps": 150_000_000, "epochs": 75}, 62, 3_720_000, 148.15),
+    ],
+)
+def test_published_schedules(task, changes, roll_outs, updates, env_steps):
+    from deepcrl import Config
+
+    config = Config.paper(task, **changes)
+    assert (config.prefill_rollouts, config.prefill_env_steps) == (17, 539_648)
+    assert config.env_steps_per_step == 31_744
+    assert config.updates_per_step == 800
+    assert config.steps_per_epoch == roll_outs
+    assert config.actual_updates == updates
+    assert round(config.actual_env_steps / 1e6, 2) == env_steps
+
+
+def test_published_settings_are_those_of_the_table():
+    from deepcrl import Config
+    from deepcrl.agents import CRL
+
+    config = Config.paper("point_big_maze", agent=CRL(depth=64))
+    assert (config.total_env_steps, config.epochs) == (100_000_000, 100)
+    assert (config.num_envs, config.eval_envs, config.episode_length) == (512, 128, 1000)
+    assert (config.batch_size, config.rollout_length, config.buffer_length) == (512, 62, 10_000)
+    assert (config.prefill_length, config.goal_reset) == (1000, "cached")
+    assert config.eval_env == "point_big_maze_eval"
+    assert Config.paper("point_hardest_maze").eval_env is None
+    assert config.agent.depth == 64
+    agent = Config.paper("point_big_maze").agent
+    assert (agent.actor_lr, agent.critic_lr, agent.alpha_lr) == (3e-4, 3e-4, 3e-4)
+    assert (agent.gamma, agent.target_entropy, agent.logsumexp_penalty) == (0.99, -0.5, 0.1)
+    assert (agent.width, agent.depth, agent.repr_dim) == (256, 4, 64)
+    assert (agent.energy, agent.loss, agent.hindsight) == ("norm", "infonce", "future")
+
+
+def test_a_published_task_without_an_environment_says_so():
+    from deepcrl import Config, envs
+    from deepcrl.train._paper import _BUDGETS
+
+    for task in set(_BUDGETS) - set(envs.names()):
+        with pytest.raises(
+            envs.UnknownEnvironmentError, match=f"'{task}' is a task of the paper, but this version has no"
+        ):
+            Config.paper(task)
+    for task in set(_BUDGETS) & set(envs.names()):
+        assert Config.paper(task).env == task
+
+
+@pytest.mark.parametrize(
+    "task, near", [("ant_big_maz", "`ant_big_maze`"), ("point_u6_maze", "`point_u5_maze`"), ("", "")]
+)
+def test_a_task_that_the_paper_does_not_have_is_refused(task, near):
+    from deepcrl import Config
+
+    with pytest.raises(ValueError, match=f"The paper has no settings for the task '{task}'.*{near}"):
+        Config.paper(task)
+
+
+# Memory
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_envs": 7, "buffer_length": 123}, {"env": "point_u4_maze"}])
+def test_the_buffer_takes_the_bytes_that_were_told(changes):
+    from deepcrl.buffers import Transition
+
+    config = tiny(**changes)
+    goal, flag = jnp.zeros(2), jnp.zeros((), bool)
+    example = Transition(
+        observation=jnp.zeros(4),
+        action=jnp.zeros(2),
+        achieved_goal=goal,
+        desired_goal=goal,
+        reward=jnp.zeros(()),
+        terminated=flag,
+        truncated=flag,
+        episode_id=jnp.zeros((), jnp.int32),
+    )
+    allocated = jax.tree_util.tree_leaves(config.queue().init(example))
+    assert config.buffer_bytes == sum(array.nbytes for array in allocated)
+
+
+def test_a_buffer_that_fits_no_device_is_refused_with_a_remedy():
+    from deepcrl import make_train
+
+    config = tiny(buffer_length=10**9)
+    assert config.buffer_bytes > 4 * 10**9 * 40
+    with pytest.raises(MemoryError, match=r"1 lane\(s\) need .* GB of state.*Lower `buffer_length`"):
+        make_train(config)
+
+
+def test_lanes_that_fit_no_device_are_refused():
+    from deepcrl import make_train
+    from deepcrl.train import check_memory
+
+    train = make_train(tiny())
+    check_memory(train, lanes=10)
+    with pytest.raises(MemoryError, match=r"10000000000 lane\(s\)"):
+        check_memory(train, lanes=10**10)

@@ -1,0 +1,187 @@
+"""The pages: their Python runs as it stands, their numbers hold, and the API pages leave no public name out.
+
+`docs/usage/own_environment.md` has tests of its own.
+"""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import re
+import sys
+import types
+
+import numpy as np
+import pytest
+
+
+ROOT = pathlib.Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+NAMESPACES = (
+    "deepcrl",
+    "deepcrl.agents",
+    "deepcrl.buffers",
+    "deepcrl.cli",
+    "deepcrl.envs",
+    "deepcrl.eval",
+    "deepcrl.io",
+    "deepcrl.losses",
+    "deepcrl.nn",
+    "deepcrl.report",
+    "deepcrl.train",
+)
+
+
+def python_blocks(page: pathlib.Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+    if page.name != "own_environment.md" and python_blocks(page)
+]
+
+
+@pytest.fixture
+def run_page(monkeypatch, tmp_path):
+    """Runs the blocks of a page in order, as one module, in an empty folder; what they register is forgotten."""
+    import jax
+
+    from deepcrl.agents import AGENTS
+    from deepcrl.envs import _registry
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_registry, "_FACTORIES", dict(_registry._FACTORIES))
+    agents = dict(AGENTS)
+    jax.config.update("jax_disable_most_optimizations", True)  # nearly all the time is compiling
+
+    def run(page: pathlib.Path) -> types.ModuleType:
+        module = types.ModuleType(f"page_{page.stem}")
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        for number, block in enumerate(python_blocks(page), 1):
+            exec(compile(block, f"{page.name}, block {number}", "exec"), module.__dict__)
+        return module
+
+    yield run
+    jax.config.update("jax_disable_most_optimizations", False)
+    AGENTS.clear()
+    AGENTS.update(agents)
+
+
+def all_finite(metrics: object) -> bool:
+    import jax
+
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(metrics))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_python_of_a_page_runs(page, run_page):
+    module = run_page(page)
+    for name in ("result", "sweep"):
+        if hasattr(module, name):
+            assert all_finite(getattr(module, name).metrics), name
+    if page.stem == "getting_started":
+        times, goals = np.asarray(module.times), np.asarray(module.hindsight_goals)[:, 0]
+        assert (times // 5 == goals // 5).all()
+        assert ((goals > times) | ((goals == times) & (times % 5 == 4))).all()
+        assert module.result.metrics.success_any.shape == (3, 2)
+        assert np.asarray(module.hypers.critic_depth).tolist() == [4, 4, 8, 8]
+    if page.stem == "extending":
+        assert module.outcome.rows[-1]["loss"] < module.outcome.rows[0]["loss"]
+    if page.stem == "faq":
+        assert round(module.config.buffer_bytes / 1e6) == 276
+        assert round(module.train.state_bytes() / 1e6) == 430
+
+
+def test_the_pages_with_python_are_found():
+    assert {"index", "getting_started", "environments", "extending", "faq"} <= {page.stem for page in PAGES}
+
+
+def test_the_error_quoted_for_an_illegal_depth_is_what_is_raised():
+    from deepcrl.agents import CRL
+
+    with pytest.raises(ValueError) as error:
+        CRL(depth=10)
+    assert str(error.value) in (DOCS / "faq.md").read_text(encoding="utf-8")
+
+
+def test_the_options_of_the_command_line_exist(capsys):
+    from deepcrl.cli import main
+
+    text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *DOCS.rglob("*.md")))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    assert named and named <= known, named - known
+
+
+def test_the_table_of_point_mazes():
+    from deepcrl import envs
+
+    rows = re.findall(
+        r"^\| `(point_\w+)` \| (\d+) x (\d+) \| (\d+) \| (\d+) \|$",
+        (DOCS / "environments.md").read_text(encoding="utf-8"),
+        re.M,
+    )
+    assert [row[0] for row in rows] == [name for name in envs.names() if name != "point_maze"]
+    for name, *numbers in rows:
+        maze = envs.make(name)[0].maze
+        (start,), goals = maze.cells("R"), maze.cells("G")
+        longest = max(maze.path_lengths(start)[goal] for goal in goals)
+        assert [int(number) for number in numbers] == [*maze.shape, len(goals), longest], name
+
+
+def entries() -> dict[str, str]:
+    """Every `:::` entry of the API pages, with the first line of text that follows it on its page."""
+    found = {}
+    for page in sorted((DOCS / "api").glob("*.md")):
+        lines = [line.strip() for line in page.read_text(encoding="utf-8").splitlines() if line.strip()]
+        for line, following in zip(lines, [*lines[1:], ""], strict=True):
+            if line.startswith("::: "):
+                path = line.removeprefix("::: ")
+                assert path not in found, f"{path} has two entries."
+                found[path] = following
+    return found
+
+
+def public_names() -> list[str]:
+    """What the `__init__` files re-export without an underscore, modules apart."""
+    paths = []
+    for namespace in NAMESPACES:
+        module = importlib.import_module(namespace)
+        for node in ast.parse(inspect.getsource(module)).body:
+            if isinstance(node, ast.ImportFrom):
+                names = [alias.asname or alias.name for alias in node.names]
+                public = [name for name in names if not name.startswith("_")]
+                paths += [f"{namespace}.{name}" for name in public if not inspect.ismodule(getattr(module, name))]
+    return paths
+
+
+def resolve(path: str) -> object:
+    namespace, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(namespace), name)
+
+
+def test_every_namespace_is_looked_at():
+    packages = {f"deepcrl.{path.parent.name}" for path in (ROOT / "deepcrl").glob("*/__init__.py")}
+    assert {"deepcrl", *packages} == set(NAMESPACES)
+
+
+def test_every_public_name_has_one_entry():
+    listed = [resolve(path) for path in entries()]
+    for path in public_names():
+        same = [other for other in listed if other is resolve(path)]
+        assert len(same) == 1, f"{path} has {len(same)} entries on the API pages."
+    assert set(entries()) <= set(public_names())
+
+
+def test_every_public_name_is_documented():
+    for path, following in entries().items():
+        thing = resolve(path)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            (definition,) = ast.parse(inspect.getsource(thing)).body
+            assert ast.get_docstring(definition), path  # dataclasses make up a `__doc__` of their own
+        else:  # a constant: the page says what it is
+            assert re.match(r"[A-Z]", following), path

@@ -1,0 +1,268 @@
+"""Runs in folders: what is written is what `make_train` computes; nothing is lost, nothing is overwritten."""
+
+import json
+import math
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from strategies import shared_programs, tiny
+
+
+SEEDS = (0, 5)
+EPOCHS = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs(tmp_path_factory):
+    with shared_programs(tmp_path_factory.getbasetemp() / "programs") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def recorder():
+    return make_recorder()
+
+
+def make_recorder(at_write=lambda: None):
+    from deepcrl.io import AbstractSink
+
+    class Recorder(AbstractSink):
+        def __init__(self):
+            self.starts, self.writes = [], []
+
+        def start(self, config, seeds):
+            self.starts.append((config, list(seeds)))
+
+        def write(self, rows):
+            self.writes.append(list(rows))
+            at_write()
+
+    return Recorder()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs") / "parents" / "are made"
+
+
+@pytest.fixture(scope="module")
+def done(recorder, folder):
+    from deepcrl.io import run
+
+    return run(tiny(), seeds=SEEDS, out=folder, sinks=[recorder])
+
+
+def flat(metrics, epoch):
+    """The metrics of one epoch as the columns of rows are named: paths with slashes, evaluation and agent at the top."""
+    columns = {"env_steps": metrics.env_steps[epoch], "grad_steps": metrics.grad_steps[epoch]}
+    for tree in (metrics.evaluation, metrics.agent):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            columns["/".join(str(part).lstrip(".") for part in path)] = leaf[epoch]
+    return columns
+
+
+# What is written
+
+
+def test_the_config_file_gives_back_the_run(done, folder):
+    from deepcrl import Config
+
+    about = json.loads((folder / "config.json").read_text())
+    assert Config.from_dict(about["config"]) == tiny()
+    assert about["seeds"] == list(SEEDS)
+    assert about["versions"]["jax"] == jax.__version__
+    assert set(about) >= {"config", "seeds", "versions", "python", "device"}
+
+
+def test_there_is_one_row_per_epoch_and_lane(done, folder):
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["epoch"], row["lane"], row["seed"]) for row in rows] == [(1, 0, 0), (1, 1, 5), (2, 0, 0), (2, 1, 5)]
+    assert rows == done.rows
+    assert not done.interrupted
+    config = tiny()
+    assert (
+        [row["env_steps"] for row in rows[::2]] == [520, 960] == [config.env_steps_per_epoch * e + 80 for e in (1, 2)]
+    )
+    assert [row["grad_steps"] for row in rows[::2]] == [11, 22]
+    assert 0 < rows[0]["seconds"] == rows[1]["seconds"] <= rows[2]["seconds"]
+
+
+def test_the_numbers_are_those_of_make_train(done):
+    from deepcrl import make_train
+
+    train = make_train(tiny())
+    for index, seed in enumerate(SEEDS):
+        result = train(seed)
+        for epoch in range(EPOCHS):
+            row = done.rows[epoch * len(SEEDS) + index]
+            columns = flat(result.metrics, epoch)
+            assert set(row) == {"epoch", "lane", "seed", "seconds", *columns}
+            for name, value in columns.items():
+                atol = 0.05 if name.endswith("accuracy") else 1e-5  # rounding decides ties, which accuracy counts
+                np.testing.assert_allclose(row[name], value, rtol=1e-5, atol=atol, err_msg=name)
+        np.testing.assert_allclose(done.state.agent.log_alpha[index], result.state.agent.log_alpha, atol=1e-5)
+    assert {"success_any", "critic/loss", "actor/entropy", "alpha/alpha"} < set(done.rows[0])
+
+
+def test_read_metrics_reads_them_back(done, folder):
+    from deepcrl.io import read_metrics
+
+    assert read_metrics(folder) == read_metrics(str(folder)) == done.rows
+
+
+def test_a_sink_of_ones_own_sees_everything_once(done, recorder):
+    assert recorder.starts == [(tiny(), list(SEEDS))]
+    assert [len(rows) for rows in recorder.writes] == [len(SEEDS)] * EPOCHS
+    assert [row for rows in recorder.writes for row in rows] == done.rows
+
+
+def test_numbers_that_are_not_finite_are_null_in_valid_json():
+    from deepcrl import Metrics
+    from deepcrl.eval import EvalMetrics
+    from deepcrl.io import metric_rows
+
+    def of(value):
+        steps = jnp.int32(7)
+        return Metrics(env_steps=steps, grad_steps=steps, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 5))
+
+    values = [math.nan, math.inf, -math.inf, 0.5]
+    rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), [1, 2, 3, 4], epoch=3, seconds=0.12345)
+    assert [row["success_any"] for row in rows] == [None, None, None, 0.5]
+    assert [row["seed"] for row in rows] == [1, 2, 3, 4]
+    assert {row["epoch"] for row in rows} == {3} and {row["env_steps"] for row in rows} == {7}
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+
+
+# What is refused, before anything is compiled
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """The loop of training must not even be traced."""
+    from deepcrl import Trainer
+
+    def traced(*_):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr(Trainer, "init", traced)
+    monkeypatch.setattr(Trainer, "_epoch_lane", traced)
+
+
+@pytest.fixture
+def run_in(no_training):
+    from deepcrl.io import run
+
+    return lambda out, **settings: run(tiny(), out=out, **settings)
+
+
+def test_the_guard_of_these_tests_notices_training(run_in, tmp_path):
+    with pytest.raises(AssertionError, match="training began"):
+        run_in(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
+def test_the_folder_of_another_run_is_refused_and_left_alone(run_in, tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(ValueError, match=rf"holds another run \({name}\).*--overwrite"):
+        run_in(tmp_path)
+    assert (tmp_path / name).read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_is_refused(run_in, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(ValueError, match="is a file"):
+        run_in(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_is_refused(run_in, tmp_path):
+    (tmp_path / "file").write_text("precious")
+    for path in (tmp_path / "file" / "run", "/proc/deepcrl", "/proc/self"):
+        with pytest.raises(ValueError, match="cannot be written to"):
+            run_in(path)
+
+
+def test_no_seeds_are_refused(run_in, tmp_path):
+    with pytest.raises(ValueError, match="at least one seed"):
+        run_in(tmp_path / "run", seeds=())
+    assert not (tmp_path / "run").exists()
+
+
+def test_lanes_that_do_not_fit_are_refused_before_the_folder_is_touched(run_in, tmp_path):
+    with pytest.raises(MemoryError, match=r"100000000000 lane\(s\)"):
+        run_in(tmp_path / "run", seeds=range(10**11))
+    assert not (tmp_path / "run").exists()
+
+
+def test_overwriting_replaces_the_runs_files_and_no_others(tmp_path):
+    from deepcrl.io import read_metrics, RunFolder
+
+    (tmp_path / "notes.txt").write_text("mine")
+    for number in (1, 2):
+        folder = RunFolder(tmp_path, overwrite=True)
+        folder.start(tiny(epochs=number), seeds=[number])
+        folder.write([{"epoch": number}])
+    assert read_metrics(tmp_path) == [{"epoch": 2}]
+    assert json.loads((tmp_path / "config.json").read_text())["seeds"] == [2]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+# Reading what a kill left
+
+
+def test_a_last_line_cut_short_is_left_out(tmp_path):
+    from deepcrl.io import read_metrics
+
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    assert read_metrics(tmp_path) == [{"epoch": 1}, {"epoch": 2}]
+
+
+def test_a_broken_line_before_the_last_is_an_error(tmp_path):
+    from deepcrl.io import read_metrics
+
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epo\n{"epoch": 3}\n')
+    with pytest.raises(ValueError, match=r"Line 2 of .*metrics.jsonl is not JSON"):
+        read_metrics(tmp_path)
+
+
+def test_a_folder_without_metrics_is_an_error(tmp_path):
+    from deepcrl.io import read_metrics
+
+    with pytest.raises(ValueError, match=r"holds no `metrics.jsonl`"):
+        read_metrics(tmp_path)
+
+
+# Ctrl-C
+
+
+def test_ctrl_c_ends_the_run_after_the_epoch_and_keeps_what_was_logged(tmp_path):
+    from deepcrl.io import read_metrics, run
+
+    handler = signal.getsignal(signal.SIGINT)
+    sink = make_recorder(at_write=lambda: signal.raise_signal(signal.SIGINT))
+    result = run(tiny(), seeds=SEEDS, out=tmp_path, sinks=[sink])
+    assert result.interrupted
+    assert [row["epoch"] for row in result.rows] == [1, 1]
+    assert read_metrics(tmp_path) == result.rows
+    np.testing.assert_array_equal(result.state.env_steps, 520)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_gives_the_signal_back():
+    from deepcrl.io import run
+
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    sink = make_recorder(at_write=twice)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny(), seeds=SEEDS, sinks=[sink])
+    assert len(sink.writes) == 1
+    assert signal.getsignal(signal.SIGINT) is handler
