@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     IntScalar: TypeAlias = jax.Array
     BoolScalar: TypeAlias = jax.Array
 else:
-    import jaxtyping
+    from jaxtyping import PRNGKeyArray
 
-    Key: TypeAlias = jaxtyping.Key[Array, ""]
+    Key: TypeAlias = PRNGKeyArray
     Scalar: TypeAlias = Float[Array, ""]
     IntScalar: TypeAlias = Int[Array, ""]
     BoolScalar: TypeAlias = Bool[Array, ""]

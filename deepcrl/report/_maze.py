@@ -117,9 +117,9 @@ def _draw_trajectories(
     run = jax.jit(lambda key: rollout_episodes(env, params, policy, episodes, key=key))
     result = run(jr.key(seed))
     assert result.obs is not None
-    positions = env.to_position(np.asarray(result.obs.achieved_goal))
-    goals = env.to_position(np.asarray(result.obs.desired_goal[0]))
-    reached = np.asarray(result.success & result.alive).any(axis=0)
+    positions: Any = env.to_position(np.asarray(result.obs.achieved_goal))
+    goals: Any = env.to_position(np.asarray(result.obs.desired_goal[0]))
+    reached = np.asarray(result.success & result.alive).any(axis=0).tolist()
     for index in range(episodes):
         shade = colour or (COLOURS[index % 5] if reached[index] else "#9a9a9a")
         axis.plot(positions[:, index, 1], positions[:, index, 0], color=shade, linewidth=1.1, alpha=0.85, zorder=4)
