@@ -119,7 +119,7 @@ def _draw_trajectories(
     assert result.obs is not None
     positions: Any = env.to_position(np.asarray(result.obs.achieved_goal))
     goals: Any = env.to_position(np.asarray(result.obs.desired_goal[0]))
-    reached = np.asarray(result.success & result.alive).any(axis=0).tolist()
+    reached: Any = np.asarray(result.success & result.alive).any(axis=0)
     for index in range(episodes):
         shade = colour or (COLOURS[index % 5] if reached[index] else "#9a9a9a")
         axis.plot(positions[:, index, 1], positions[:, index, 0], color=shade, linewidth=1.1, alpha=0.85, zorder=4)
