@@ -48,7 +48,7 @@ def tiny(*, agent=(), **changes):
         "prefill_length": 20,
         "batch_size": 8,
         "eval_envs": 4,
-        "total_env_steps": 1000,
+        "total_env_steps": 400,
         "epochs": 2,
     }
     return Config(**{**settings, **changes})

@@ -13,7 +13,7 @@ from strategies import shared_programs, tiny
 
 SIZES = (
     "--width 8 --depth 8 --repr-dim 8 --num-envs 4 --rollout-length 10 --episode-length 20 --buffer-length 40 "
-    "--prefill-length 20 --batch-size 8 --eval-envs 4 --total-env-steps 1000 --epochs 2"
+    "--prefill-length 20 --batch-size 8 --eval-envs 4 --total-env-steps 400 --epochs 2"
 ).split()
 
 
@@ -211,7 +211,7 @@ def test_without_matplotlib_training_is_kept_and_the_remedy_told(run, tmp_path, 
 
 
 def test_ctrl_c_ends_with_status_130_and_whole_lines(run, programs, tmp_path):
-    sizes = [*SIZES[: SIZES.index("--total-env-steps")], "--epochs", "20000", "--total-env-steps", "8800080"]
+    sizes = [*SIZES[: SIZES.index("--total-env-steps")], "--epochs", "20000", "--total-env-steps", "3200080"]
     out, code = tmp_path / "run", "from deepcrl.cli import main; main()"
     command = [sys.executable, "-c", code, "train", "point_u_maze", *sizes, "--seeds", "2", "--no-plots", "--out", out]
     cache = {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
