@@ -20,6 +20,12 @@ def check_choice(field: str, given: str, known: Iterable[str]) -> None:
         raise ValueError(f"`{field}` must be one of {names}, got {given!r}. {did_you_mean(str(given), names)}")
 
 
+def check_flag(field: str, given: object) -> None:
+    """Raises `TypeError` unless `given` is `True` or `False`."""
+    if not isinstance(given, bool):
+        raise TypeError(f"`{field}` must be `True` or `False`, got {given!r} of type `{type(given).__name__}`.")
+
+
 def check_integer(field: str, given: object, minimum: int = 1) -> None:
     """Raises unless `given` is a Python integer of at least `minimum` (`TypeError` for the kind, else `ValueError`)."""
     if not isinstance(given, int) or isinstance(given, bool):

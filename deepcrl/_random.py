@@ -5,6 +5,7 @@ import zlib
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 
 from ._typing import IntScalar, Key
 
@@ -21,7 +22,8 @@ def as_key(seed: object) -> Key:
     """
     if isinstance(seed, jax.Array) and jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
-    if isinstance(seed, bool) or not jnp.issubdtype(jnp.result_type(seed), jnp.integer):  # pyright: ignore[reportArgumentType]
+    integer = isinstance(seed, int | np.integer | np.ndarray | jax.Array) and not isinstance(seed, bool)
+    if not integer or not jnp.issubdtype(jnp.result_type(seed), jnp.integer):
         raise TypeError(f"`seed` must be an integer, an integer array or a typed key (`jax.random.key`), got {seed!r}.")
     if isinstance(seed, int) and seed < 0:
         raise ValueError(f"`seed` must not be negative, got {seed}.")

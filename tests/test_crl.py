@@ -81,8 +81,9 @@ def reference_critic_loss(critic, batch, penalty, wrong):
 def reference_actor_loss(policy, critic, alpha, batch, noise, wrong):
     goal = jnp.where(wrong["actor on other goals"], jnp.roll(batch.goal, 1, axis=0), batch.goal)
     mean, log_std = reference_policy(policy, batch.observation, goal)
-    action = jnp.tanh(mean + jnp.exp(log_std) * noise)
-    density = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi).astype(np.float32) - jnp.log(1 - action**2 + 1e-6)
+    pre_image = mean + jnp.exp(log_std) * noise
+    action, one_minus_square = jnp.tanh(pre_image), 1.0 / jnp.cosh(pre_image) ** 2  # 1 - a^2 rounds badly near 1
+    density = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi).astype(np.float32) - jnp.log(one_minus_square + 1e-6)
     log_prob = jnp.sum(density, axis=1)
     phi, psi = reference_embeddings(critic, batch.observation, action, goal)
     distance = jnp.sqrt(jnp.sum((phi - psi) ** 2, axis=1))

@@ -79,19 +79,24 @@ def assert_equal(actual, desired):
 
 
 def assert_near(actual, desired, tolerance, name):
-    """Near on the whole, and nowhere far: Adam steps a weight that has hardly a gradient either way, by rounding."""
+    """Near on the whole, and nowhere far.
+
+    Adam steps a weight that has hardly a gradient either way, by rounding, and gradients that follow differ more than
+    weights do; accuracy counts ties, which rounding decides.
+    """
+    tolerance = 0.05 if name.endswith("accuracy") else 100 * tolerance if "_opt" in name else tolerance
     difference, size = actual - desired, np.sqrt(np.mean(np.square(desired)))
     assert np.sqrt(np.mean(np.square(difference))) <= tolerance * (1.0 + size), name
     assert np.abs(difference).max() <= 10 * tolerance * (1.0 + size), name
 
 
 def assert_close(actual, desired, tolerance=1e-4):
-    """Integers, booleans and keys are equal, floats are near; rounding decides ties, which accuracy counts."""
+    """Integers, booleans and keys are equal, floats are near."""
     actual, desired = named(actual), named(desired)
     assert actual.keys() == desired.keys()
     for name, array in actual.items():
         if array.dtype.kind == "f":
-            assert_near(array, desired[name], 0.05 if name.endswith("accuracy") else tolerance, name)
+            assert_near(array, desired[name], tolerance, name)
         else:
             np.testing.assert_array_equal(array, desired[name], err_msg=name)
 

@@ -10,7 +10,7 @@ import jax.random as jr
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import check_choice, check_integer, check_number
+from .._errors import check_choice, check_flag, check_integer, check_number
 from .._tree import tree_norm
 from .._typing import IntScalar, Key, Scalar
 from ..losses import (
@@ -175,6 +175,7 @@ class CRL(AbstractAgent):
             check_number(name, getattr(self, name), 0.0)
         check_number("gamma", self.gamma, 0.0, 1.0, open_low=True)
         check_number("target_entropy", self.target_entropy, -1e6, 1e6)
+        check_flag("remat", self.remat)
 
     def hypers(self) -> Hypers:
         """The numbers of this config as arrays."""

@@ -1,7 +1,12 @@
-"""Sub-commands, and errors as one line instead of a traceback."""
+"""Sub-commands, and errors as one message instead of a traceback."""
 
+import contextlib
+import functools as ft
+import io
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -18,20 +23,41 @@ _ERRORS = (ValueError, TypeError, MemoryError, UnknownEnvironmentError)
 
 def main(args: Sequence[str] | None = None) -> None:
     """The entry point. Exit status: 0 done, 1 a picture could not be drawn, 2 wrong input, 130 ended by Ctrl-C."""
-    console = Console()
     try:
-        status = tyro.extras.subcommand_cli_from_dict(
-            {"train": train, "envs": list_envs},
-            prog="deepcrl",
-            description=_DESCRIPTION,
-            args=sys.argv[1:] if args is None else list(args),
-            registry=REGISTRY,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone),
-        )
+        status = _parse(sys.argv[1:] if args is None else list(args))()
     except _ERRORS as error:
-        Console(stderr=True).print(f"[bold red]error:[/bold red] {error}", highlight=False, soft_wrap=True)
+        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        console.print("Stopped.")
+        print("Stopped.")
         sys.exit(130)
     sys.exit(status or 0)
+
+
+def _parse(args: list[str]) -> Callable[[], int | None]:
+    """The command that the arguments ask for, ready to be called."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.extras.subcommand_cli_from_dict(
+                {"train": _deferred(train), "envs": _deferred(list_envs)},
+                prog="deepcrl",
+                description=_DESCRIPTION,
+                args=args,
+                registry=REGISTRY,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone),
+            )
+    except SystemExit:
+        # A config's own error comes with the parser's name for the place; the message says it by itself.
+        sys.stderr.write(re.sub(r"Error parsing __tyro\S*: ", "", said.getvalue()))
+        raise
+
+
+def _deferred(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same signature and help; calling it only notes the arguments."""
+
+    @ft.wraps(command)
+    def note(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+        return ft.partial(command, *args, **kwargs)
+
+    return note

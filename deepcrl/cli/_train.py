@@ -37,7 +37,7 @@ def train(
     out = Path("runs") / f"{config.env}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
     result = run(config, seeds=range(first_seed, first_seed + seeds), out=out, overwrite=overwrite, console=console)
     drawn = _draw(result, out, console) if plots and result.rows else True
-    console.print(f"Written to {out}")
+    console.print(f"Written to {out}", markup=False, soft_wrap=True)
     if result.interrupted:
         return 130
     return 0 if drawn else 1
@@ -56,6 +56,6 @@ def _draw(result: RunResult, out: Path, console: Console) -> bool:
         if isinstance(result.trainer.eval_env, PointMaze):
             report.plot_maze(result.trainer, first_lane, out / "maze.png", title=f"{title}, first seed")
     except ImportError as error:
-        console.print(f"No pictures: {error}")
+        console.print(f"No pictures: {error}", markup=False)
         return False
     return True

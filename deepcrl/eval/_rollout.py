@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._typing import Key, Scalar
+from .._typing import Key
 from ..envs import AbstractGoalEnv, EnvState, GoalObservation
 from ..envs._api import batched_reset, batched_step
 
@@ -19,15 +19,15 @@ Policy = Callable[..., Array]  # (observation, goal, key=...) -> action in [-1, 
 class EvalMetrics(eqx.Module):
     """Means over evaluation environments, of the first episode of each."""
 
-    success_any: Scalar
+    success_any: Float[Array, "*axes"]
     """Share of episodes with success at any step."""
-    time_at_goal: Scalar
+    time_at_goal: Float[Array, "*axes"]
     """Steps with success per episode: the paper's metric (there of 1000 steps)."""
-    success_end: Scalar
+    success_end: Float[Array, "*axes"]
     """Share of episodes with success at their last step."""
-    distance: Scalar
+    distance: Float[Array, "*axes"]
     """Distance to the goal after the last step, in the environment's unit."""
-    episode_length: Scalar
+    episode_length: Float[Array, "*axes"]
     """Steps per episode."""
 
 
@@ -48,13 +48,15 @@ class Episodes(eqx.Module):
         success = self.success & self.alive
         steps: Int[Array, " env"] = jnp.sum(self.alive, axis=0)
         last = (steps - 1)[None, :]
-        return EvalMetrics(
-            success_any=jnp.mean(jnp.any(success, axis=0)),
-            time_at_goal=jnp.mean(jnp.sum(success, axis=0).astype(jnp.float32)),
-            success_end=jnp.mean(jnp.take_along_axis(success, last, axis=0)),
-            distance=jnp.mean(jnp.take_along_axis(self.distance, last, axis=0)),
-            episode_length=jnp.mean(steps.astype(jnp.float32)),
+        per_env = EvalMetrics(
+            success_any=jnp.any(success, axis=0).astype(jnp.float32),
+            time_at_goal=jnp.sum(success, axis=0).astype(jnp.float32),
+            success_end=jnp.take_along_axis(success, last, axis=0)[0].astype(jnp.float32),
+            distance=jnp.take_along_axis(self.distance, last, axis=0)[0],
+            episode_length=steps.astype(jnp.float32),
         )
+        # Means apart from what they are fused with, so that their rounding does not depend on the surrounding program.
+        return jax.tree.map(jnp.mean, jax.lax.optimization_barrier(per_env))
 
 
 def rollout_episodes(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .. import envs
-from .._errors import check_choice, check_integer, check_number
+from .._errors import check_choice, check_flag, check_integer, check_number
 from ..agents import AbstractAgent, AgentSpec, CRL, Hypers
 from ..buffers import relabelling_from_name, TrajectoryQueue, Transition
 from ..envs import AbstractGoalEnv, GOAL_RESETS
@@ -67,8 +67,8 @@ class Config:
     """Stop with an error at the first non-finite loss or observation; switches JAX's compilation cache off."""
 
     def __post_init__(self):
-        options = self.env_options.items() if isinstance(self.env_options, Mapping) else self.env_options
-        object.__setattr__(self, "env_options", tuple(sorted((str(k), v) for k, v in options)))
+        object.__setattr__(self, "env_options", _option_pairs(self.env_options))
+        check_flag("debug_checks", self.debug_checks)
         if not isinstance(self.agent, AbstractAgent):
             raise TypeError(f"`agent` must be an agent such as `CRL(depth=16)`, got {self.agent!r}.")
         for name in ("total_env_steps", "epochs", "num_envs", "rollout_length", "eval_envs", "buffer_length"):
@@ -250,6 +250,16 @@ class Config:
     def from_toml(cls, text: str) -> "Config":
         """From TOML text."""
         return _serialise.from_toml(cls, text)
+
+
+def _option_pairs(options: Any) -> EnvOptions:
+    pairs = options.items() if isinstance(options, Mapping) else options
+    try:
+        return tuple(sorted((str(name), value) for name, value in pairs))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`env_options` must be a mapping or (name, value) pairs, such as {{'starts': 'free'}}; got {options!r}."
+        ) from None
 
 
 def env_spec(env: AbstractGoalEnv, params: PyTree) -> AgentSpec:

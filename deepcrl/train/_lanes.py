@@ -1,10 +1,10 @@
 """Sweeps: the cross product of seeds and settings, as lanes of one program."""
 
+import dataclasses
 import itertools
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import jax.tree_util as jtu
 from jaxtyping import Array, Int
@@ -46,8 +46,9 @@ def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | fl
     **Raises:** `ValueError` for an unknown name, an empty list, or a depth that the config does not build.
     """
     known = [*Hypers.__dataclass_fields__, "depth"]
+    seeds = list(seeds)
     axes = {name: list(values) for name, values in settings.items()}
-    for name, values in {"seeds": list(seeds), **axes}.items():
+    for name, values in {"seeds": seeds, **axes}.items():
         if name != "seeds" and name not in known:
             raise ValueError(f"Lanes cannot differ in {name!r}. {did_you_mean(name, known)}")
         if not values:
@@ -63,11 +64,8 @@ def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | fl
             values |= dict.fromkeys(_DEPTHS, values.pop("depth"))
         for name in set(_DEPTHS) & set(values):
             blocks_of_depth(values[name], name)  # pyright: ignore[reportArgumentType]
-        row = eqx.tree_at(
-            lambda h, names=tuple(values): [getattr(h, name) for name in names],
-            default,
-            [jnp.asarray(value, getattr(default, name).dtype) for name, value in values.items()],
-        )
+        arrays = {name: jnp.asarray(value, getattr(default, name).dtype) for name, value in values.items()}
+        row = dataclasses.replace(default, **arrays)
         check_hypers(row, default)
         rows += [(int(seed), row) for seed in seeds]
     seed_array = jnp.asarray([seed for seed, _ in rows], jnp.int32)
