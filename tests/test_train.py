@@ -84,7 +84,7 @@ def assert_near(actual, desired, tolerance, name):
     Adam steps a weight that has hardly a gradient either way, by rounding, and gradients that follow differ more than
     weights do; accuracy counts ties, which rounding decides.
     """
-    tolerance = 0.05 if name.endswith("accuracy") else 100 * tolerance if "_opt" in name else tolerance
+    tolerance = 0.13 if name.endswith("accuracy") else 100 * tolerance if "_opt" in name else tolerance
     difference, size = actual - desired, np.sqrt(np.mean(np.square(desired)))
     assert np.sqrt(np.mean(np.square(difference))) <= tolerance * (1.0 + size), name
     assert np.abs(difference).max() <= 10 * tolerance * (1.0 + size), name
