@@ -60,8 +60,9 @@ class Trainer:
     def epoch(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch of roll-outs and updates, and the evaluation after it.
 
-        A host loop over this that saves and logs in between computes the same numbers as a call. Donate the state where
-        memory is short: `jax.jit(train.epoch, donate_argnums=0)`.
+        A host loop over this that saves and logs in between computes the same state, bit for bit, as a call; evaluation
+        metrics, from which nothing learns, may differ in their last bit. Donate the state where memory is short:
+        `jax.jit(train.epoch, donate_argnums=0)`.
         """
         return self._epoch(state)
 
