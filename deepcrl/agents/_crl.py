@@ -23,10 +23,11 @@ from ..losses import (
     loss_from_name,
 )
 from ..nn import blocks_of_depth, GaussianPolicy, GoalEncoder, StateActionEncoder
-from ..nn._residual import LAYERS_PER_BLOCK
+
 from ._api import AbstractAgent, AgentSpec, Batch, check_depths, Hypers
 
 
+LAYERS_PER_BLOCK = 4
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)  # step sizes differ per lane and are applied apart
 
 

@@ -8,7 +8,9 @@ from jaxtyping import Array, Float
 
 from .._typing import IntScalar, Key
 from ._distribution import TanhGaussian
-from ._residual import dense, DenseLayer, ResidualTrunk
+from ._layers import dense, DenseLayer, make_norm
+from ._residual import ResidualTrunk
+from ._trunk import PAPER_TRUNK, Trunk
 
 
 LOG_STD_MIN = -5.0
@@ -24,25 +26,39 @@ class Encoder(eqx.Module):
 
     input_layer: DenseLayer
     trunk: ResidualTrunk
+    final_norm: eqx.Module | None
     output: eqx.nn.Linear
 
-    def __init__(self, in_size: int, out_size: int, width: int, num_blocks: int, *, remat: bool = False, key: Key):
+    def __init__(
+        self,
+        in_size: int,
+        out_size: int,
+        width: int,
+        num_blocks: int,
+        *,
+        trunk: Trunk = PAPER_TRUNK,
+        remat: bool = False,
+        key: Key,
+    ):
         """**Arguments:**
 
         - `in_size`, `out_size`: sizes of input and output.
         - `width`: hidden size.
-        - `num_blocks`: residual blocks, 4 Dense layers each.
+        - `num_blocks`: residual blocks, by default 4 Dense layers each.
+        - `trunk`: what layers and blocks are made of; the paper's by default.
         - `remat`: see [`deepcrl.nn.ResidualTrunk`][].
         - `key`: draws the weights.
         """
         input_key, trunk_key, output_key = jr.split(key, 3)
-        self.input_layer = DenseLayer(in_size, width, key=input_key)
-        self.trunk = ResidualTrunk(width, num_blocks, remat=remat, key=trunk_key)
+        self.input_layer = DenseLayer(in_size, width, trunk, key=input_key)
+        self.trunk = ResidualTrunk(width, num_blocks, trunk=trunk, remat=remat, key=trunk_key)
+        self.final_norm = make_norm(width, trunk) if trunk.final_norm else None
         self.output = dense(width, out_size, key=output_key)
 
     def hidden(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
-        """The residual stream before the output layer."""
-        return self.trunk(self.input_layer(x), active_blocks)
+        """What the output layer takes: the residual stream, normed if the trunk has a `final_norm`."""
+        h = self.trunk(self.input_layer(x), active_blocks)
+        return h if self.final_norm is None else self.final_norm(h)  # pyright: ignore[reportCallIssue]
 
     def __call__(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " out"]:
         """**Arguments:**
@@ -68,12 +84,15 @@ class StateActionEncoder(eqx.Module):
         width: int = 256,
         num_blocks: int = 1,
         *,
+        trunk: Trunk = PAPER_TRUNK,
         remat: bool = False,
         key: Key,
     ):
         """**Arguments:** sizes of observation and action, then as [`deepcrl.nn.Encoder`][]; `repr_dim` is the size of
         the embedding (64 in the paper)."""
-        self.encoder = Encoder(observation_size + action_size, repr_dim, width, num_blocks, remat=remat, key=key)
+        self.encoder = Encoder(
+            observation_size + action_size, repr_dim, width, num_blocks, trunk=trunk, remat=remat, key=key
+        )
 
     def __call__(
         self, observation: Float[Array, " obs"], action: Float[Array, " action"], active_blocks: IntScalar | None = None
@@ -94,11 +113,12 @@ class GoalEncoder(eqx.Module):
         width: int = 256,
         num_blocks: int = 1,
         *,
+        trunk: Trunk = PAPER_TRUNK,
         remat: bool = False,
         key: Key,
     ):
         """**Arguments:** size of the goal, then as [`deepcrl.nn.StateActionEncoder`][]."""
-        self.encoder = Encoder(goal_size, repr_dim, width, num_blocks, remat=remat, key=key)
+        self.encoder = Encoder(goal_size, repr_dim, width, num_blocks, trunk=trunk, remat=remat, key=key)
 
     def __call__(self, goal: Float[Array, " goal"], active_blocks: IntScalar | None = None) -> Float[Array, " repr"]:
         """The embedding of one goal."""
@@ -122,13 +142,14 @@ class GaussianPolicy(eqx.Module):
         width: int = 256,
         num_blocks: int = 1,
         *,
+        trunk: Trunk = PAPER_TRUNK,
         remat: bool = False,
         key: Key,
     ):
         """**Arguments:** sizes of observation, goal and action, then as [`deepcrl.nn.Encoder`][]."""
         in_size = observation_size + goal_size
         # Two heads of `action_size` with the same fan-in are one layer of twice the size, drawn from the same law.
-        self.encoder = Encoder(in_size, 2 * action_size, width, num_blocks, remat=remat, key=key)
+        self.encoder = Encoder(in_size, 2 * action_size, width, num_blocks, trunk=trunk, remat=remat, key=key)
         self.action_size = action_size
 
     def __call__(
@@ -139,6 +160,34 @@ class GaussianPolicy(eqx.Module):
         mean, raw = heads[: self.action_size], heads[self.action_size :]
         log_std = LOG_STD_MIN + 0.5 * (LOG_STD_MAX - LOG_STD_MIN) * (jnp.tanh(raw) + 1.0)
         return TanhGaussian(mean, log_std)
+
+
+class DeterministicPolicy(eqx.Module):
+    r"""$\mu(s, g)$: an [`deepcrl.nn.Encoder`][] whose output is squashed by $\tanh$."""
+
+    encoder: Encoder
+
+    def __init__(
+        self,
+        observation_size: int,
+        goal_size: int,
+        action_size: int,
+        width: int = 256,
+        num_blocks: int = 1,
+        *,
+        trunk: Trunk = PAPER_TRUNK,
+        remat: bool = False,
+        key: Key,
+    ):
+        """**Arguments:** sizes of observation, goal and action, then as [`deepcrl.nn.Encoder`][]."""
+        in_size = observation_size + goal_size
+        self.encoder = Encoder(in_size, action_size, width, num_blocks, trunk=trunk, remat=remat, key=key)
+
+    def __call__(
+        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
+    ) -> Float[Array, " action"]:
+        """The action in $(-1, 1)$ for one observation and goal."""
+        return jnp.tanh(self.encoder(jnp.concatenate([observation, goal]), active_blocks))
 
 
 def parameter_count(module: eqx.Module) -> int:

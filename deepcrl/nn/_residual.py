@@ -1,4 +1,4 @@
-r"""The residual trunk of Wang et al. 2025: stacked blocks of Dense-LayerNorm-swish layers under one `lax.scan`."""
+r"""The residual trunk of Wang et al. 2025: stacked blocks under one `lax.scan`."""
 
 import functools as ft
 
@@ -9,83 +9,8 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int
 
 from .._typing import IntScalar, Key
-
-
-LAYERS_PER_BLOCK = 4
-LAYER_NORM_EPS = 1e-6
-
-
-def dense(in_size: int, out_size: int, *, key: Key) -> eqx.nn.Linear:
-    r"""An affine layer with kernel $U(-1/\sqrt{n}, 1/\sqrt{n})$, $n$ = `in_size`, and bias 0.
-
-    That is variance scaling with scale 1/3, fan-in, uniform: the initialiser of every layer of the paper's networks,
-    output heads included (`eqx.nn.Linear` draws the kernel just so, but draws the bias too).
-    """
-    linear = eqx.nn.Linear(in_size, out_size, key=key)
-    return eqx.tree_at(lambda layer: layer.bias, linear, jnp.zeros(out_size))
-
-
-def blocks_of_depth(depth: int, name: str = "depth") -> int:
-    """The number of residual blocks that hold `depth` Dense layers, 4 a block.
-
-    **Raises:** `ValueError` unless `depth` is a positive multiple of 4; the message names the neighbours.
-    """
-    if not isinstance(depth, int) or isinstance(depth, bool):
-        raise TypeError(f"`{name}` must be an integer, got {depth!r} of type `{type(depth).__name__}`.")
-    if depth < LAYERS_PER_BLOCK or depth % LAYERS_PER_BLOCK != 0:
-        below = depth // LAYERS_PER_BLOCK * LAYERS_PER_BLOCK
-        above = max(below + LAYERS_PER_BLOCK, LAYERS_PER_BLOCK)
-        near = f"{below} or {above}" if below >= LAYERS_PER_BLOCK else f"{above}"
-        raise ValueError(
-            f"`{name}` counts the Dense layers inside residual blocks, {LAYERS_PER_BLOCK} a block, so it must be a "
-            f"positive multiple of {LAYERS_PER_BLOCK}; got {depth}. Use {near}."
-        )
-    return depth // LAYERS_PER_BLOCK
-
-
-class DenseLayer(eqx.Module):
-    """Dense, LayerNorm (epsilon 1e-6, learned scale and shift), swish: paper section 3, `paper` figure 2."""
-
-    linear: eqx.nn.Linear
-    norm: eqx.nn.LayerNorm
-
-    def __init__(self, in_size: int, width: int, *, key: Key):
-        """**Arguments:**
-
-        - `in_size`: the size of the input.
-        - `width`: the size of the output.
-        - `key`: draws the kernel.
-        """
-        self.linear = dense(in_size, width, key=key)
-        self.norm = eqx.nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-
-    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " width"]:
-        """The activation of one sample."""
-        return jax.nn.silu(self.norm(self.linear(x)))
-
-
-class ResidualBlock(eqx.Module):
-    """Four Dense-LayerNorm-swish layers whose output is added to their input; nothing is applied to the sum."""
-
-    layers: tuple[DenseLayer, ...]
-
-    def __init__(self, width: int, *, key: Key):
-        """**Arguments:**
-
-        - `width`: the size of input and output.
-        - `key`: draws the kernels.
-        """
-        self.layers = tuple(DenseLayer(width, width, key=k) for k in jr.split(key, LAYERS_PER_BLOCK))
-
-    def branch(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        """What the block adds to its input."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-    def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        """The block's output for one sample."""
-        return x + self.branch(x)
+from ._blocks import BLOCK_TYPES, BroNetBlock, ResidualBlock, SimbaBlock
+from ._trunk import PAPER_TRUNK, Trunk
 
 
 class ResidualTrunk(eqx.Module):
@@ -108,15 +33,19 @@ class ResidualTrunk(eqx.Module):
         ```
     """
 
-    blocks: ResidualBlock  # every array has a leading `block` axis
+    blocks: ResidualBlock | SimbaBlock | BroNetBlock  # every array has a leading `block` axis, unless `tied`
     num_blocks: int = eqx.field(static=True)
+    residual: bool = eqx.field(static=True)
+    tied: bool = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
 
-    def __init__(self, width: int, num_blocks: int, *, remat: bool = False, key: Key):
+    def __init__(self, width: int, num_blocks: int, *, trunk: Trunk = PAPER_TRUNK, remat: bool = False, key: Key):
         """**Arguments:**
 
         - `width`: the size of input and output.
-        - `num_blocks`: residual blocks, at least 1; depth is four times that.
+        - `num_blocks`: residual blocks, at least 1; depth is `trunk.block_depth` (four) times that.
+        - `trunk`: what the blocks are made of. With `residual=False` a block's output takes the place of its input; with
+          `tied=True` all blocks have the weights of the first.
         - `remat`: recompute a block's activations in the backward pass instead of storing them. Memory then holds one
           array of `width` numbers per block and sample, at the price of one more forward pass.
         - `key`: block $i$ is drawn from `fold_in(key, i)`.
@@ -124,11 +53,13 @@ class ResidualTrunk(eqx.Module):
         if num_blocks < 1:
             raise ValueError(f"`num_blocks` must be at least 1, got {num_blocks}.")
 
-        def make_block(index: Int[Array, ""]) -> ResidualBlock:
-            return ResidualBlock(width, key=jr.fold_in(key, index))
+        def make_block(index: Int[Array, ""]) -> ResidualBlock | SimbaBlock | BroNetBlock:
+            return BLOCK_TYPES[trunk.block](width, trunk, key=jr.fold_in(key, index))
 
-        self.blocks = eqx.filter_vmap(make_block)(jnp.arange(num_blocks))
+        self.blocks = make_block(jnp.asarray(0)) if trunk.tied else eqx.filter_vmap(make_block)(jnp.arange(num_blocks))
         self.num_blocks = num_blocks
+        self.residual = trunk.residual
+        self.tied = trunk.tied
         self.remat = remat
 
     def __call__(self, x: Float[Array, " width"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
@@ -142,10 +73,14 @@ class ResidualTrunk(eqx.Module):
         last = self.num_blocks if active_blocks is None else active_blocks
         keep_block = jnp.arange(self.num_blocks) < last
 
-        def step(h: Float[Array, " width"], xs: tuple[ResidualBlock, Bool[Array, ""]]) -> tuple[Array, None]:
+        def step(
+            h: Float[Array, " width"], xs: tuple[ResidualBlock | SimbaBlock | BroNetBlock | None, Bool[Array, ""]]
+        ) -> tuple[Array, None]:
             block, keep = xs
-            return h + jnp.where(keep, block.branch(h), 0.0), None
+            branch = (self.blocks if block is None else block).branch(h)
+            return (h + jnp.where(keep, branch, 0.0) if self.residual else jnp.where(keep, branch, h)), None
 
         body = ft.partial(jax.checkpoint, prevent_cse=False)(step) if self.remat else step
-        h, _ = jax.lax.scan(body, x, (self.blocks, keep_block), length=self.num_blocks)
+        stacked = None if self.tied else self.blocks
+        h, _ = jax.lax.scan(body, x, (stacked, keep_block), length=self.num_blocks)
         return h

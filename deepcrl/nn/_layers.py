@@ -1,0 +1,98 @@
+r"""Dense layers with their norm and activation."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._typing import Key
+from ._trunk import PAPER_TRUNK, Trunk
+
+
+NORM_EPS = 1e-6
+_ACTIVATIONS = {"swish": jax.nn.silu, "relu": jax.nn.relu, "gelu": jax.nn.gelu}
+
+
+def dense(in_size: int, out_size: int, *, key: Key) -> eqx.nn.Linear:
+    r"""An affine layer with kernel $U(-1/\sqrt{n}, 1/\sqrt{n})$, $n$ = `in_size`, and bias 0.
+
+    That is variance scaling with scale 1/3, fan-in, uniform: the initialiser of every layer of the paper's networks,
+    output heads included (`eqx.nn.Linear` draws the kernel just so, but draws the bias too).
+    """
+    linear = eqx.nn.Linear(in_size, out_size, key=key)
+    return eqx.tree_at(lambda layer: layer.bias, linear, jnp.zeros(out_size))
+
+
+class SphericalLinear(eqx.Module):
+    r"""A linear layer whose kernel has rows of unit length and no bias: $y_k = w_k^\top x / \lVert w_k \rVert_2$.
+
+    The rows are projected when they are used, so any optimiser may step them; the gradient is tangent to the sphere.
+    """
+
+    weight: Float[Array, "out in"]
+
+    def __init__(self, in_size: int, out_size: int, *, key: Key):
+        """**Arguments:** sizes, and the key that draws the kernel as [`deepcrl.nn.dense`][] does."""
+        self.weight = dense(in_size, out_size, key=key).weight
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        """The projection of one sample on every row."""
+        return (self.weight * _inverse_length(self.weight)) @ x
+
+
+class SphericalNorm(eqx.Module):
+    r"""The projection on the sphere of radius $\sqrt{n}$: every feature is of order 1, and nothing is learned."""
+
+    def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        """The projection of one sample."""
+        return x * _inverse_length(x) * jnp.sqrt(jnp.float32(x.shape[0]))
+
+
+def _inverse_length(x: Float[Array, "*axes size"]) -> Float[Array, "*axes 1"]:
+    return jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=-1, keepdims=True), NORM_EPS**2))
+
+
+def make_linear(in_size: int, out_size: int, trunk: Trunk, *, key: Key) -> eqx.nn.Linear | SphericalLinear:
+    """The Dense layer of a trunk: an affine one, or one with its kernel on the sphere."""
+    make = SphericalLinear if trunk.norm == "hyperspherical" else dense
+    return make(in_size, out_size, key=key)
+
+
+def make_norm(width: int, trunk: Trunk) -> eqx.Module:
+    """The norm of a trunk, over the features of one sample."""
+    makers = {
+        "layer": lambda: eqx.nn.LayerNorm(width, eps=NORM_EPS),
+        "rms": lambda: eqx.nn.RMSNorm(width, eps=NORM_EPS, use_bias=False),
+        "none": eqx.nn.Identity,
+        "hyperspherical": SphericalNorm,
+    }
+    return makers[trunk.norm]()
+
+
+def activate(x: Float[Array, " width"], activation: str) -> Float[Array, " width"]:
+    """The activation of that name."""
+    return _ACTIVATIONS[activation](x)
+
+
+class DenseLayer(eqx.Module):
+    """Dense, norm, activation; in the paper (section 3, figure 2) LayerNorm of epsilon 1e-6 and swish."""
+
+    linear: eqx.Module
+    norm: eqx.Module
+    activation: str = eqx.field(static=True)
+
+    def __init__(self, in_size: int, width: int, trunk: Trunk = PAPER_TRUNK, *, key: Key):
+        """**Arguments:**
+
+        - `in_size`: the size of the input.
+        - `width`: the size of the output.
+        - `trunk`: which norm and activation.
+        - `key`: draws the kernel.
+        """
+        self.linear = make_linear(in_size, width, trunk, key=key)
+        self.norm = make_norm(width, trunk)
+        self.activation = trunk.activation
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " width"]:
+        """The activation of one sample."""
+        return activate(self.norm(self.linear(x)), self.activation)  # pyright: ignore[reportCallIssue]
