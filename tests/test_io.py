@@ -127,7 +127,8 @@ def test_numbers_that_are_not_finite_are_null_in_valid_json():
 
     def of(value):
         steps = jnp.int32(7)
-        return Metrics(env_steps=steps, grad_steps=steps, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 5))
+        counts = {"env_steps": steps, "grad_steps": steps, "diverged": jnp.bool_(False)}
+        return Metrics(**counts, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 5))
 
     values = [math.nan, math.inf, -math.inf, 0.5]
     rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), [1, 2, 3, 4], epoch=3, seconds=0.12345)

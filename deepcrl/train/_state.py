@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
-from .._typing import IntScalar, Key
+from .._typing import BoolScalar, IntScalar, Key
 from ..agents import Hypers
 from ..buffers import QueueState
 from ..envs import EnvState, GoalObservation
@@ -31,6 +31,8 @@ class TrainState(eqx.Module):
     """Environment steps taken so far, prefill included."""
     grad_steps: IntScalar
     """Updates made so far."""
+    diverged: BoolScalar
+    """Whether a loss, parameter or observation was ever not finite; the agent stays what it was before."""
 
 
 class Metrics(eqx.Module):
@@ -40,6 +42,8 @@ class Metrics(eqx.Module):
     """Environment steps taken so far, prefill included."""
     grad_steps: IntScalar
     """Updates made so far."""
+    diverged: BoolScalar
+    """Whether the lane had diverged by the end of the epoch, and no longer learns."""
     agent: Any
     """The agent's metrics, means over the epoch's updates."""
     evaluation: EvalMetrics

@@ -19,6 +19,7 @@ from ..envs import EnvState, GoalObservation
 from ..envs._api import batched_reset, batched_step
 from ..eval import EvalMetrics, evaluate
 from ._config import Config, env_spec, example_transition
+from ._divergence import freeze_diverged
 from ._lanes import check_hypers
 from ._state import Metrics, TrainResult, TrainState
 
@@ -60,8 +61,8 @@ class Trainer:
     def epoch(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch of roll-outs and updates, and the evaluation after it.
 
-        A host loop over this that saves and logs in between computes the same state, bit for bit, as a call; evaluation
-        metrics, from which nothing learns, may differ in their last bit. Donate the state where memory is short:
+        A host loop over this that saves and logs in between computes the same numbers, bit for bit, as a call. Donate
+        the state where memory is short:
         `jax.jit(train.epoch, donate_argnums=0)`.
         """
         return self._epoch(state)
@@ -110,6 +111,7 @@ class Trainer:
             key=root_key,
             env_steps=jnp.zeros((), jnp.int32),
             grad_steps=jnp.zeros((), jnp.int32),
+            diverged=jnp.zeros((), bool),
         )
 
         def prefill(state: TrainState, _: None) -> tuple[TrainState, None]:
@@ -128,6 +130,7 @@ class Trainer:
         metrics = Metrics(
             env_steps=state.env_steps,
             grad_steps=state.grad_steps,
+            diverged=state.diverged,
             agent=agent_metrics,
             evaluation=self._evaluate_lane(state),
         )
@@ -172,6 +175,7 @@ class Trainer:
             key=state.key,
             env_steps=state.env_steps + self.config.env_steps_per_step,
             grad_steps=state.grad_steps,
+            diverged=state.diverged,
         )
 
     def _learn(self, state: TrainState) -> tuple[TrainState, PyTree]:
@@ -184,8 +188,9 @@ class Trainer:
 
         carry = (state.agent, state.grad_steps)
         (agent_state, grad_steps), metrics = jax.lax.scan(update, carry, length=self.config.updates_per_step)
-        state = eqx.tree_at(lambda s: (s.agent, s.grad_steps), state, (agent_state, grad_steps))
-        return state, jtu.tree_map(jnp.mean, metrics)
+        learnt = eqx.tree_at(lambda s: (s.agent, s.grad_steps), state, (agent_state, grad_steps))
+        metrics = jtu.tree_map(jnp.mean, metrics)
+        return freeze_diverged(state, learnt, metrics), metrics
 
     @jax.named_scope("deepcrl.sample")
     def _sample_batch(self, queue_state: QueueState, hypers: Hypers, key: Key) -> Batch:
