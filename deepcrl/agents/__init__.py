@@ -6,16 +6,16 @@ from ._api import (
     AgentSpec as AgentSpec,
     Batch as Batch,
     Hypers as Hypers,
+    Outcome as Outcome,
 )
 from ._crl import (
-    ActorMetrics as ActorMetrics,
-    AlphaMetrics as AlphaMetrics,
     Critic as Critic,
     CriticMetrics as CriticMetrics,
     CRL as CRL,
     CRLMetrics as CRLMetrics,
     CRLState as CRLState,
 )
+from ._soft import ActorMetrics as ActorMetrics, AlphaMetrics as AlphaMetrics
 
 
 AGENTS["CRL"] = CRL

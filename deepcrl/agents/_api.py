@@ -2,14 +2,23 @@
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Bool, Float, PyTree
 
+from .._errors import check_flag, check_integer
 from .._typing import IntScalar, Key, Scalar
-from ..nn import blocks_of_depth
+from ..nn import blocks_of_depth, Trunk
+from ..nn._trunk import PAPER_TRUNK
+
+
+if TYPE_CHECKING:
+    OwnScalar = Scalar  # to an agent, the hypers that it has are numbers
+else:
+    OwnScalar = Scalar | None
+_UNUSED: Any = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,6 +33,17 @@ class AgentSpec:
     """Numbers in an action."""
 
 
+class Outcome(eqx.Module):
+    """What a step led to, as agents that bootstrap need it; one sample of it has no leading axis."""
+
+    next_observation: Float[Array, "*batch obs"]
+    """What was seen after the step; at the end of an episode, what was seen last in it."""
+    reward: Float[Array, "*batch"]
+    """With hindsight, 1 if the step's end counts as reaching the batch's goal, else 0; without, the task's reward."""
+    terminated: Bool[Array, "*batch"]
+    """Did the task end the episode at this step? (An end by the clock is none: values go on behind it.)"""
+
+
 class Batch(eqx.Module):
     """What an agent learns from in one update; one sample of it has no leading axis."""
 
@@ -32,31 +52,36 @@ class Batch(eqx.Module):
     action: Float[Array, "*batch action"]
     """The action taken, in [-1, 1]."""
     goal: Float[Array, "*batch goal"]
-    """The hindsight goal: an achieved goal, of the step that the relabelling chose."""
+    """The goal: one achieved later, as the agent's `hindsight` says, or the commanded one."""
+    outcome: Outcome | None = None
+    """What the step led to, for agents that say so by `needs_outcome`."""
 
 
 class Hypers(eqx.Module):
-    """The numbers that may differ from lane to lane of one program. Every field is an array, to be vmapped.
+    """The numbers that may differ from lane to lane of one program. Every field is an array, to be vmapped; a number that
+    an agent has no use for is `None`.
 
     A config gives the defaults by `config.hypers()`; [`deepcrl.lanes`][] builds sweeps.
     """
 
     actor_depth: IntScalar
-    """Dense layers of the policy that are switched on: a multiple of 4, at most what the config builds."""
+    """Dense layers of the policy that are switched on: a multiple of those in a block, at most what the config builds."""
     critic_depth: IntScalar
-    """Dense layers of both encoders that are switched on: as above."""
-    actor_lr: Scalar
+    """Dense layers of the critic's networks that are switched on: as above."""
+    actor_lr: OwnScalar = _UNUSED
     """Adam step size of the policy."""
-    critic_lr: Scalar
-    """Adam step size of both encoders."""
-    alpha_lr: Scalar
+    critic_lr: OwnScalar = _UNUSED
+    """Adam step size of the critic's networks."""
+    alpha_lr: OwnScalar = _UNUSED
     """Adam step size of the entropy weight."""
-    gamma: Scalar
-    """Discount in (0, 1]: the parameter of the geometric law of future goals."""
-    target_entropy: Scalar
+    gamma: OwnScalar = _UNUSED
+    """Discount in (0, 1]: of the geometric law of future goals, or of the return."""
+    target_entropy: OwnScalar = _UNUSED
     """Entropy that the policy is held to, in nats per action dimension."""
-    logsumexp_penalty: Scalar
+    logsumexp_penalty: OwnScalar = _UNUSED
     """Weight of the squared logsumexp in the critic's loss."""
+    tau: OwnScalar = _UNUSED
+    """Share of the online weights in the target networks' next weights, in [0, 1]."""
 
     @classmethod
     def of(cls, **values: int | float) -> "Hypers":
@@ -73,7 +98,19 @@ class AbstractAgent(abc.ABC):
     """
 
     hindsight: str
-    """Which achieved goals replace the commanded ones: `"future"`, `"final"` or `"random"`."""
+    """Which achieved goals replace the commanded ones: `"future"`, `"final"`, `"random"`, or `"none"` at all."""
+    hindsight_ratio: float = 1.0
+    """Share of a batch whose commanded goals are replaced."""
+    uniform_future: bool = False
+    """Whether all later steps of an episode are equally likely as a `"future"` goal, instead of discounted by `gamma`."""
+    needs_outcome: bool = False
+    """Whether batches hold an [`deepcrl.agents.Outcome`][]; the replay buffer then stores each step's end too."""
+    newest_steps: int | None = None
+    """Batches are drawn from that many newest steps of every environment (by default from all that are stored)."""
+    has_critic: bool = True
+    """Whether `value` says anything."""
+    trunk: Trunk = PAPER_TRUNK
+    """What the networks' blocks are made of; depths are multiples of its `block_depth`."""
 
     @abc.abstractmethod
     def hypers(self) -> Hypers:
@@ -107,17 +144,28 @@ class AbstractAgent(abc.ABC):
         observation: Float[Array, " obs"],
         goal: Float[Array, " goal"],
         hypers: Hypers,
+        action: Float[Array, " action"] | None = None,
     ) -> Scalar:
-        """What the critic says of one observation and goal under the deterministic action."""
+        """What the critic says of one observation and goal under an action, by default the deterministic one."""
 
 
 # Agents by name, for configs in files.
 AGENTS: dict[str, type[Any]] = {}
 
 
-def check_depths(agent: Any) -> None:
-    """Raises `ValueError` unless all depths of an agent's config are legal."""
+def check_networks(agent: Any) -> None:
+    """Raises unless the fields of an agent's config that say how its networks are built are legal."""
+    if not isinstance(agent.trunk, Trunk):
+        raise TypeError(f"`trunk` must be a `Trunk`, such as `Trunk(norm='rms')`, got {agent.trunk!r}.")
     for name in ("depth", "actor_depth", "critic_depth"):
-        depth = getattr(agent, name)
+        depth = getattr(agent, name, None)
         if depth is not None:
-            blocks_of_depth(depth, name)
+            blocks_of_depth(depth, name, agent.trunk.block_depth)
+    check_integer("width", agent.width)
+    check_flag("remat", agent.remat)
+
+
+def network_sizes(agent: Any, depth: int) -> dict[str, Any]:
+    """What all networks of an agent's config are built with."""
+    blocks = blocks_of_depth(depth, layers_per_block=agent.trunk.block_depth)
+    return {"width": agent.width, "num_blocks": blocks, "trunk": agent.trunk, "remat": agent.remat}

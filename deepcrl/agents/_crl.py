@@ -7,12 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import optax
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import check_choice, check_flag, check_integer, check_number
+from .._errors import check_choice, check_integer, check_number
 from .._tree import tree_norm
-from .._typing import IntScalar, Key, Scalar
+from .._typing import Key, Scalar
 from ..losses import (
     AbstractContrastiveLoss,
     AbstractEnergy,
@@ -22,13 +21,11 @@ from ..losses import (
     logsumexp_penalty,
     loss_from_name,
 )
-from ..nn import blocks_of_depth, GaussianPolicy, GoalEncoder, StateActionEncoder
-
-from ._api import AbstractAgent, AgentSpec, Batch, check_depths, Hypers
-
-
-LAYERS_PER_BLOCK = 4
-_ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)  # step sizes differ per lane and are applied apart
+from ..nn import GaussianPolicy, GoalEncoder, StateActionEncoder, Trunk
+from ..nn._trunk import PAPER_TRUNK
+from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
+from ._optim import adam_step, init_adam
+from ._soft import actor_step, ActorMetrics, alpha_step, AlphaMetrics
 
 
 class Critic(eqx.Module):
@@ -72,28 +69,6 @@ class CriticMetrics(eqx.Module):
     """Mean over anchors of the logsumexp over goals, in nats."""
     grad_norm: Scalar
     """Euclidean norm of the gradient."""
-
-
-class ActorMetrics(eqx.Module):
-    """Of one update of the policy."""
-
-    loss: Scalar
-    """Weighted log density minus energy."""
-    entropy: Scalar
-    """Estimate from one action a state, in nats."""
-    grad_norm: Scalar
-    """Euclidean norm of the gradient."""
-
-
-class AlphaMetrics(eqx.Module):
-    """Of one update of the entropy weight."""
-
-    alpha: Scalar
-    """The weight after the update."""
-    loss: Scalar
-    """Weight times the entropy's excess over its target."""
-    grad_norm: Scalar
-    """Absolute gradient of the log weight."""
 
 
 class CRLMetrics(eqx.Module):
@@ -142,6 +117,8 @@ class CRL(AbstractAgent):
     """Depth of both encoders alone (by default `depth`)."""
     width: int = 256
     """Hidden size of all networks."""
+    trunk: Trunk = PAPER_TRUNK
+    """What layers and blocks of all networks are made of."""
     repr_dim: int = 64
     """Size of the embeddings."""
     energy: str | AbstractEnergy = "norm"
@@ -166,8 +143,7 @@ class CRL(AbstractAgent):
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     def __post_init__(self):
-        check_depths(self)
-        check_integer("width", self.width)
+        check_networks(self)
         check_integer("repr_dim", self.repr_dim)
         energy_from_name(self.energy)
         loss_from_name(self.loss)
@@ -176,13 +152,12 @@ class CRL(AbstractAgent):
             check_number(name, getattr(self, name), 0.0)
         check_number("gamma", self.gamma, 0.0, 1.0, open_low=True)
         check_number("target_entropy", self.target_entropy, -1e6, 1e6)
-        check_flag("remat", self.remat)
 
     def hypers(self) -> Hypers:
         """The numbers of this config as arrays."""
         return Hypers.of(
-            actor_depth=self.depth if self.actor_depth is None else self.actor_depth,
-            critic_depth=self.depth if self.critic_depth is None else self.critic_depth,
+            actor_depth=self._depths[0],
+            critic_depth=self._depths[1],
             actor_lr=self.actor_lr,
             critic_lr=self.critic_lr,
             alpha_lr=self.alpha_lr,
@@ -191,34 +166,28 @@ class CRL(AbstractAgent):
             logsumexp_penalty=self.logsumexp_penalty,
         )
 
+    @property
+    def _depths(self) -> tuple[int, int]:
+        return self.actor_depth or self.depth, self.critic_depth or self.depth
+
     def init(self, spec: AgentSpec, *, key: Key) -> CRLState:
         """Fresh networks and optimisers; $\\alpha$ starts at 1."""
         policy_key, sa_key, goal_key = jr.split(key, 3)
-        sizes = {"width": self.width, "remat": self.remat}
-        actor_blocks = blocks_of_depth(self.depth if self.actor_depth is None else self.actor_depth)
-        critic_blocks = blocks_of_depth(self.depth if self.critic_depth is None else self.critic_depth)
-        policy = GaussianPolicy(
-            spec.observation_size,
-            spec.goal_size,
-            spec.action_size,
-            num_blocks=actor_blocks,
-            key=policy_key,
-            **sizes,
-        )
+        actor_sizes, critic_sizes = (network_sizes(self, depth) for depth in self._depths)
+        observation_size, goal_size, action_size = spec.observation_size, spec.goal_size, spec.action_size
+        policy = GaussianPolicy(observation_size, goal_size, action_size, key=policy_key, **actor_sizes)
         critic = Critic(
-            sa_encoder=StateActionEncoder(
-                spec.observation_size, spec.action_size, self.repr_dim, num_blocks=critic_blocks, key=sa_key, **sizes
-            ),
-            goal_encoder=GoalEncoder(spec.goal_size, self.repr_dim, num_blocks=critic_blocks, key=goal_key, **sizes),
+            sa_encoder=StateActionEncoder(observation_size, action_size, self.repr_dim, key=sa_key, **critic_sizes),
+            goal_encoder=GoalEncoder(goal_size, self.repr_dim, key=goal_key, **critic_sizes),
         )
         log_alpha = jnp.zeros(())
         return CRLState(
             policy=policy,
             critic=critic,
             log_alpha=log_alpha,
-            policy_opt=_init_adam(policy),
-            critic_opt=_init_adam(critic),
-            alpha_opt=_init_adam(log_alpha),
+            policy_opt=init_adam(policy),
+            critic_opt=init_adam(critic),
+            alpha_opt=init_adam(log_alpha),
         )
 
     def act(
@@ -232,7 +201,7 @@ class CRL(AbstractAgent):
         deterministic: bool = False,
     ) -> Float[Array, " action"]:
         r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
-        distribution = state.policy(observation, goal, _blocks(hypers.actor_depth))
+        distribution = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth)
         return distribution.mode if deterministic else distribution.sample(key=key)
 
     def value(
@@ -241,22 +210,25 @@ class CRL(AbstractAgent):
         observation: Float[Array, " obs"],
         goal: Float[Array, " goal"],
         hypers: Hypers,
+        action: Float[Array, " action"] | None = None,
     ) -> Scalar:
-        r"""$f(\phi(s, a), \psi(g))$ at $a = \tanh(\mu(s, g))$."""
-        action = state.policy(observation, goal, _blocks(hypers.actor_depth)).mode
-        blocks = _blocks(hypers.critic_depth)
+        r"""$f(\phi(s, a), \psi(g))$, by default at $a = \tanh(\mu(s, g))$."""
+        if action is None:
+            action = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth).mode
+        blocks = hypers.critic_depth // self.trunk.block_depth
         phi = state.critic.sa_encoder(observation, action, blocks)
         return energy_from_name(self.energy)(phi, state.critic.goal_encoder(goal, blocks))
 
     def update(self, state: CRLState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[CRLState, CRLMetrics]:
         """One update of policy, entropy weight and critic, as the class's docstring has it."""
+        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
         # All three gradients are taken at the old critic and the old alpha, so the order in which they are computed
         # is free: the critic's comes first because the policy's loss takes the goal embeddings over from it.
         with jax.named_scope("deepcrl.critic"):
             (critic_loss, (contrast, psi)), grads = eqx.filter_value_and_grad(self._critic_loss, has_aux=True)(
                 state.critic, batch, hypers
             )
-            critic, critic_opt = _adam(state.critic, grads, state.critic_opt, hypers.critic_lr)
+            critic, critic_opt = adam_step(state.critic, grads, state.critic_opt, hypers.critic_lr)
             critic_metrics = CriticMetrics(
                 loss=critic_loss,
                 accuracy=contrast.accuracy,
@@ -266,21 +238,19 @@ class CRL(AbstractAgent):
                 grad_norm=tree_norm(grads),
             )
 
-        with jax.named_scope("deepcrl.actor"):
-            (actor_loss, log_prob), grads = eqx.filter_value_and_grad(self._actor_loss, has_aux=True)(
-                state.policy, state, batch, psi, hypers, key
-            )
-            policy, policy_opt = _adam(state.policy, grads, state.policy_opt, hypers.actor_lr)
-            entropy = -jnp.mean(log_prob)
-            actor_metrics = ActorMetrics(loss=actor_loss, entropy=entropy, grad_norm=tree_norm(grads))
+        def judge(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
+            phi = jax.vmap(state.critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, action, critic_blocks)
+            return jax.vmap(energy_from_name(self.energy))(phi, psi)
 
-        with jax.named_scope("deepcrl.alpha"):
-            target = hypers.target_entropy * batch.action.shape[-1]
-            alpha_loss, alpha_grad = jax.value_and_grad(lambda log_alpha: jnp.exp(log_alpha) * (entropy - target))(
-                state.log_alpha
+        with jax.named_scope("deepcrl.actor"):
+            alpha = jnp.exp(state.log_alpha)
+            policy, policy_opt, actor_metrics = actor_step(
+                state.policy, state.policy_opt, judge, alpha, batch, actor_blocks, hypers.actor_lr, key=key
             )
-            log_alpha, alpha_opt = _adam(state.log_alpha, alpha_grad, state.alpha_opt, hypers.alpha_lr)
-            alpha_metrics = AlphaMetrics(alpha=jnp.exp(log_alpha), loss=alpha_loss, grad_norm=jnp.abs(alpha_grad))
+        with jax.named_scope("deepcrl.alpha"):
+            log_alpha, alpha_opt, alpha_metrics = alpha_step(
+                state.log_alpha, state.alpha_opt, actor_metrics.entropy, batch.action.shape[-1], hypers
+            )
 
         new_state = CRLState(
             policy=policy,
@@ -295,45 +265,9 @@ class CRL(AbstractAgent):
     def _critic_loss(
         self, critic: Critic, batch: Batch, hypers: Hypers
     ) -> tuple[Scalar, tuple[ContrastiveMetrics, Float[Array, "batch repr"]]]:
-        blocks = _blocks(hypers.critic_depth)
+        blocks = hypers.critic_depth // self.trunk.block_depth
         phi = jax.vmap(critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, batch.action, blocks)
         psi = jax.vmap(critic.goal_encoder, in_axes=(0, None))(batch.goal, blocks)
         logits = energy_from_name(self.energy).pairwise(phi, psi)
         loss = loss_from_name(self.loss)(logits) + hypers.logsumexp_penalty * logsumexp_penalty(logits)
         return loss, (contrastive_metrics(logits), psi)
-
-    def _actor_loss(
-        self,
-        policy: GaussianPolicy,
-        state: CRLState,
-        batch: Batch,
-        psi: Float[Array, "batch repr"],
-        hypers: Hypers,
-        key: Key,
-    ) -> tuple[Scalar, Float[Array, " batch"]]:
-        actor_blocks, critic_blocks = _blocks(hypers.actor_depth), _blocks(hypers.critic_depth)
-
-        def act_and_judge(
-            observation: Float[Array, " obs"], goal: Float[Array, " goal"], psi: Float[Array, " repr"], key: Key
-        ) -> tuple[Scalar, Scalar]:
-            action, log_prob = policy(observation, goal, actor_blocks).sample_and_log_prob(key=key)
-            phi = state.critic.sa_encoder(observation, action, critic_blocks)
-            return energy_from_name(self.energy)(phi, psi), log_prob
-
-        keys = jr.split(key, batch.goal.shape[0])
-        energy, log_prob = jax.vmap(act_and_judge)(batch.observation, batch.goal, psi, keys)
-        return jnp.mean(jnp.exp(state.log_alpha) * log_prob - energy), log_prob
-
-
-def _blocks(depth: IntScalar) -> IntScalar:
-    return depth // LAYERS_PER_BLOCK
-
-
-def _init_adam(params: PyTree) -> PyTree:
-    return _ADAM.init(params)
-
-
-def _adam(params: PyTree, grads: PyTree, opt_state: PyTree, learning_rate: Scalar) -> tuple[PyTree, PyTree]:
-    with jax.numpy_dtype_promotion("standard"):  # optax raises a Python float to an integer step count
-        updates, opt_state = _ADAM.update(grads, opt_state)
-    return jax.tree_util.tree_map(lambda p, u: p - learning_rate * u, params, updates), opt_state

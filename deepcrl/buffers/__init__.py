@@ -10,6 +10,8 @@ from ._relabel import (
     AbstractRelabelling as AbstractRelabelling,
     FinalGoals as FinalGoals,
     FutureGoals as FutureGoals,
+    GoalMixture as GoalMixture,
+    goals_from_name as goals_from_name,
     RandomGoals as RandomGoals,
     relabelling_from_name as relabelling_from_name,
     truncated_geometric as truncated_geometric,

@@ -31,6 +31,11 @@ class Transition(eqx.Module):
     """Did the clock end the episode at this step?"""
     episode_id: Int[Array, "*axes"]
     """Which episode of its environment the step belongs to: grows by one from an episode to the next."""
+    next_observation: Float[Array, "*axes obs"] | None = None
+    """What was seen after the step and before any reset: for agents that bootstrap. The next row does not tell it where
+    an episode ends, and storing it costs as many numbers as `observation`."""
+    next_achieved_goal: Float[Array, "*axes goal"] | None = None
+    """The goal that `next_observation` achieves, kept along with it."""
 
 
 class QueueState(eqx.Module):
@@ -125,11 +130,15 @@ class TrajectoryQueue(eqx.Module):
         """How many steps are stored, over all environments."""
         return (state.num_added - state.oldest) * self.num_envs
 
-    def sample(self, state: QueueState, *, key: Key) -> Sample:
-        """One stored step of a queue to which something has been added; vmap over keys for a batch."""
+    def sample(self, state: QueueState, *, newest: int | None = None, key: Key) -> Sample:
+        """One stored step of a queue to which something has been added; vmap over keys for a batch.
+
+        With `newest`, one of that many newest steps of an environment.
+        """
         env_key, time_key = jr.split(key)
         env = jr.randint(env_key, (), 0, self.num_envs)
-        time = jr.randint(time_key, (), state.oldest, state.num_added)
+        oldest = state.oldest if newest is None else jnp.maximum(state.oldest, state.num_added - newest)
+        time = jr.randint(time_key, (), oldest, state.num_added)
         return Sample(self.at(state, env, time), env, time)
 
     def at(self, state: QueueState, env: IntScalar, time: IntScalar) -> Transition:

@@ -105,3 +105,33 @@ def relabelling_from_name(name: str, gamma: Scalar) -> AbstractRelabelling:
             f"Hindsight goals are named {sorted(relabellings)}, got {name!r}. {did_you_mean(str(name), relabellings)}"
         )
     return relabellings[name]()
+
+
+class GoalMixture(eqx.Module):
+    """Hindsight goals for a share of the samples, their commanded goals for the others."""
+
+    hindsight: AbstractRelabelling | None
+    """Where hindsight goals come from; `None` leaves all goals as commanded."""
+    ratio: float = eqx.field(static=True)
+    """The share, in [0, 1]."""
+
+    def __call__(self, queue: TrajectoryQueue, state: QueueState, sample: Sample, *, key: Key) -> Float[Array, " goal"]:
+        """The goal of one sample; arguments as for [`deepcrl.buffers.AbstractRelabelling`][]."""
+        if self.hindsight is None:
+            return sample.transition.desired_goal
+        if self.ratio >= 1.0:  # no draw to spend
+            return self.hindsight(queue, state, sample, key=key)
+        goal_key, ratio_key = jr.split(key)
+        goal = self.hindsight(queue, state, sample, key=goal_key)
+        return jnp.where(jr.uniform(ratio_key) < self.ratio, goal, sample.transition.desired_goal)
+
+
+def goals_from_name(name: str, gamma: Scalar, ratio: float = 1.0) -> GoalMixture:
+    """As [`deepcrl.buffers.relabelling_from_name`][] for a share of the samples; `"none"` leaves all goals as
+    commanded."""
+    if name != "none" and name not in ("future", "final", "random"):
+        raise ValueError(
+            f"Goals of a batch are named 'final', 'future', 'none' or 'random', got {name!r}. "
+            f"{did_you_mean(str(name), ('final', 'future', 'none', 'random'))}"
+        )
+    return GoalMixture(None if name == "none" else relabelling_from_name(name, gamma), ratio)

@@ -1,4 +1,4 @@
-"""Energies and contrastive losses, each a small object with its formula and source."""
+"""Energies, contrastive losses and parts of temporal-difference learning, each with its formula and source."""
 
 from ._contrastive import (
     AbstractContrastiveLoss as AbstractContrastiveLoss,
@@ -24,4 +24,10 @@ from ._registry import (
     energy_from_name as energy_from_name,
     loss_from_name as loss_from_name,
     LOSSES as LOSSES,
+)
+from ._td import (
+    smoothed_action as smoothed_action,
+    soft_value as soft_value,
+    td_loss as td_loss,
+    td_target as td_target,
 )

@@ -12,7 +12,7 @@ from jaxtyping import PyTree
 from .. import envs
 from .._errors import check_choice, check_flag, check_integer, check_number
 from ..agents import AbstractAgent, AgentSpec, CRL, Hypers
-from ..buffers import relabelling_from_name, TrajectoryQueue, Transition
+from ..buffers import goals_from_name, TrajectoryQueue, Transition
 from ..envs import AbstractGoalEnv, GOAL_RESETS
 from . import _serialise
 from ._paper import paper_settings
@@ -80,7 +80,7 @@ class Config:
         if self.goal_reset is not None:
             check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
         check_number("utd_ratio", self.utd_ratio, 0.0, open_low=True)
-        relabelling_from_name(self.agent.hindsight, jnp.float32(0.5))
+        goals_from_name(self.agent.hindsight, jnp.float32(0.5), self.agent.hindsight_ratio)
         self._check_buffer()
         self._check_budget()
         self._check_eval_env()
@@ -220,7 +220,7 @@ class Config:
     @ft.cached_property
     def buffer_bytes(self) -> int:
         """Bytes of one lane's replay buffer; nothing is allocated to find out."""
-        return self.queue().nbytes(example_transition(env_spec(*self.make_env())))
+        return self.queue().nbytes(example_transition(env_spec(*self.make_env()), self.agent.needs_outcome))
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -272,8 +272,8 @@ def env_spec(env: AbstractGoalEnv, params: PyTree) -> AgentSpec:
     )
 
 
-def example_transition(spec: AgentSpec) -> Transition:
-    """A step of zeros, of the shapes and dtypes that the replay buffer stores."""
+def example_transition(spec: AgentSpec, with_end: bool = False) -> Transition:
+    """A step of zeros, of the shapes and dtypes that the replay buffer stores; `with_end` with what it led to."""
     false, goal = jnp.zeros((), bool), jnp.zeros(spec.goal_size)
     return jax.tree.map(
         jnp.asarray,
@@ -286,5 +286,7 @@ def example_transition(spec: AgentSpec) -> Transition:
             terminated=false,
             truncated=false,
             episode_id=jnp.zeros((), jnp.int32),
+            next_observation=jnp.zeros(spec.observation_size) if with_end else None,
+            next_achieved_goal=goal if with_end else None,
         ),
     )

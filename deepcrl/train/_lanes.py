@@ -45,41 +45,42 @@ def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | fl
 
     **Raises:** `ValueError` for an unknown name, an empty list, or a depth that the config does not build.
     """
-    known = [*Hypers.__dataclass_fields__, "depth"]
+    default, block_depth = config.hypers(), config.agent.trunk.block_depth
+    known = [name for name in Hypers.__dataclass_fields__ if getattr(default, name) is not None] + ["depth"]
     seeds = list(seeds)
     axes = {name: list(values) for name, values in settings.items()}
     for name, values in {"seeds": seeds, **axes}.items():
         if name != "seeds" and name not in known:
-            raise ValueError(f"Lanes cannot differ in {name!r}. {did_you_mean(name, known)}")
+            agent = type(config.agent).__name__
+            raise ValueError(f"Lanes of {agent} cannot differ in {name!r}. {did_you_mean(name, known)}")
         if not values:
             raise ValueError(f"`{name}` must list at least one value.")
     if "depth" in axes and set(axes) & set(_DEPTHS):
         raise ValueError("Give either `depth`, which sets both, or `actor_depth` and `critic_depth`.")
 
-    default = config.hypers()
     rows = []
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
         if "depth" in values:
             values |= dict.fromkeys(_DEPTHS, values.pop("depth"))
         for name in set(_DEPTHS) & set(values):
-            blocks_of_depth(values[name], name)  # pyright: ignore[reportArgumentType]
+            blocks_of_depth(values[name], name, block_depth)  # pyright: ignore[reportArgumentType]
         arrays = {name: jnp.asarray(value, getattr(default, name).dtype) for name, value in values.items()}
         row = dataclasses.replace(default, **arrays)
-        check_hypers(row, default)
+        check_hypers(row, default, block_depth)
         rows += [(int(seed), row) for seed in seeds]
     seed_array = jnp.asarray([seed for seed, _ in rows], jnp.int32)
     return Lanes(seed_array, jtu.tree_map(lambda *leaves: jnp.stack(leaves), *[row for _, row in rows]))
 
 
-def check_hypers(hypers: Hypers, built: Hypers) -> None:
+def check_hypers(hypers: Hypers, built: Hypers, block_depth: int) -> None:
     """Raises `ValueError` where concrete depths of `hypers` are not what networks of the depths in `built` can do."""
     for name in _DEPTHS:
         depths = getattr(hypers, name)
         if not is_concrete(depths):
             continue  # under vmap or jit; `lanes` has looked
         for depth in jnp.unique(depths).tolist():
-            blocks_of_depth(depth, name)
+            blocks_of_depth(depth, name, block_depth)
             if depth > getattr(built, name):
                 raise ValueError(
                     f"A lane's `{name}` must not exceed the depth that the config builds, {getattr(built, name)}; got "

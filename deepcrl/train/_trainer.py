@@ -13,8 +13,8 @@ from jaxtyping import Array, PyTree
 from .._random import as_key, stream
 from .._tree import tree_bytes
 from .._typing import IntScalar, Key
-from ..agents import Batch, Hypers
-from ..buffers import QueueState, relabelling_from_name, Transition
+from ..agents import Batch, Hypers, Outcome
+from ..buffers import goals_from_name, QueueState, Transition
 from ..envs import EnvState, GoalObservation
 from ..envs._api import batched_reset, batched_step
 from ..eval import EvalMetrics, evaluate
@@ -87,7 +87,7 @@ class Trainer:
         default = self.config.hypers()
         if hypers is None:
             return default
-        check_hypers(hypers, default)
+        check_hypers(hypers, default, self.agent.trunk.block_depth)
         return hypers
 
     # -- one lane --------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Trainer:
             hypers=hypers,
             env=env_state,
             obs=obs,
-            queue=self.queue.init(example_transition(self.spec)),
+            queue=self.queue.init(example_transition(self.spec, self.agent.needs_outcome)),
             key=root_key,
             env_steps=jnp.zeros((), jnp.int32),
             grad_steps=jnp.zeros((), jnp.int32),
@@ -149,9 +149,10 @@ class Trainer:
             action = jax.vmap(lambda o, g, k: policy(o, g, key=k))(
                 obs.observation, obs.desired_goal, jr.split(act_key, self.config.num_envs)
             )
-            new_obs, new_env_state, reward, terminated, truncated, _ = batched_step(
+            new_obs, new_env_state, reward, terminated, truncated, info = batched_step(
                 self.env, self.env_params, env_state, jax.vmap(action_space.from_unit)(action), key=step_key
             )
+            end = info["final_observation"] if self.agent.needs_outcome else None
             transition = Transition(
                 observation=obs.observation,
                 action=action,
@@ -161,6 +162,8 @@ class Trainer:
                 terminated=terminated,
                 truncated=truncated,
                 episode_id=env_state.episode_id,
+                next_observation=end and end.observation,
+                next_achieved_goal=end and end.achieved_goal,
             )
             return (new_env_state, new_obs), transition
 
@@ -194,18 +197,34 @@ class Trainer:
 
     @jax.named_scope("deepcrl.sample")
     def _sample_batch(self, queue_state: QueueState, hypers: Hypers, key: Key) -> Batch:
-        relabelling = relabelling_from_name(self.agent.hindsight, hypers.gamma)
+        gamma = jnp.ones(()) if self.agent.uniform_future else hypers.gamma
+        goals = goals_from_name(self.agent.hindsight, gamma, self.agent.hindsight_ratio)
 
         def draw(key: Key) -> Batch:
             sample_key, goal_key = jr.split(key)
-            sample = self.queue.sample(queue_state, key=sample_key)
+            sample = self.queue.sample(queue_state, newest=self.agent.newest_steps, key=sample_key)
+            goal = goals(self.queue, queue_state, sample, key=goal_key)
             return Batch(
                 observation=sample.transition.observation,
                 action=sample.transition.action,
-                goal=relabelling(self.queue, queue_state, sample, key=goal_key),
+                goal=goal,
+                outcome=self._outcome(sample.transition, goal) if self.agent.needs_outcome else None,
             )
 
         return jax.vmap(draw)(jr.split(key, self.config.batch_size))
+
+    def _outcome(self, step: Transition, goal: Array) -> Outcome:
+        reward = step.reward
+        if (
+            self.agent.hindsight != "none"
+        ):  # one reward for all goals: the sparse one, of the state that the step led to
+            reached = self.env.success(step.next_achieved_goal, goal, self.env_params)  # pyright: ignore[reportArgumentType]
+            reward = reached.astype(jnp.float32)
+        return Outcome(
+            next_observation=step.next_observation,  # pyright: ignore[reportArgumentType]
+            reward=reward,
+            terminated=step.terminated,
+        )
 
     @jax.named_scope("deepcrl.evaluate")
     def _evaluate_lane(self, state: TrainState) -> EvalMetrics:
