@@ -65,6 +65,8 @@ class Learner(NamedTuple):
 
 
 class State(NamedTuple):
+    """Everything that a run carries from step to step, but its root key."""
+
     learner: Learner
     env: envs.EnvState
     obs: envs.GoalObservation

@@ -170,10 +170,7 @@ def changed(hypers, *names):
 def test_a_call_is_init_and_a_host_loop_bit_for_bit(result, host_loop):
     states, metrics = host_loop
     assert_equal(result.state, states[-1])
-    assert_equal(result.metrics.agent, metrics.agent)
-    assert_equal((result.metrics.env_steps, result.metrics.grad_steps), (metrics.env_steps, metrics.grad_steps))
-    # What is only measured, and never learnt from, may differ in its last bit: XLA fuses it with its surroundings.
-    assert_close(result.metrics.evaluation, metrics.evaluation, 1e-6)
+    assert_equal(result.metrics, metrics)
 
 
 @pytest.mark.parametrize(

@@ -161,20 +161,24 @@ class PointMaze(AbstractGoalEnv):
         return self.distance(achieved_goal, desired_goal, params) < params.success_radius
 
     @property
-    def _centre(self) -> np.ndarray:
-        return 0.5 * (np.array(self.maze.shape, np.float32) - 1.0)
+    def _centre(self) -> tuple[float, float]:
+        rows, columns = self.maze.shape
+        return 0.5 * (rows - 1), 0.5 * (columns - 1)
 
     @property
     def _scale(self) -> float:  # m per unit of observation
-        return float(self._centre.min())
+        return min(self._centre)
 
     def to_goal(self, position: Float[AnyArray, "*axes xy"]) -> Float[AnyArray, "*axes goal"]:
         """The goal (observation units) that stands for a position in m; arrays of any leading shape."""
-        return (position - self._centre) / self._scale
+        # Number by number: XLA rounds alike in every program only if no array of constants is to be hoisted from loops.
+        numpy = jnp if isinstance(position, Array) else np
+        centred = [position[..., axis] - centre for axis, centre in enumerate(self._centre)]
+        return numpy.stack(centred, axis=-1) / self._scale
 
     def to_position(self, goal: Float[AnyArray, "*axes goal"]) -> Float[AnyArray, "*axes xy"]:
         """The position in m that a goal stands for: the inverse of `to_goal`."""
-        return goal * self._scale + self._centre
+        return goal * self._scale + np.array(self._centre, np.float32)
 
     def _hits_wall(self, position: Float[Array, " xy"]) -> BoolScalar:
         corners = position[None, :] + HALF_WIDTH * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
