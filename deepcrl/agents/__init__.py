@@ -8,6 +8,7 @@ from ._api import (
     Hypers as Hypers,
     Outcome as Outcome,
 )
+from ._cloning import CloningMetrics as CloningMetrics, CloningState as CloningState, GCBC as GCBC, GCSL as GCSL
 from ._crl import (
     Critic as Critic,
     CriticMetrics as CriticMetrics,
@@ -15,7 +16,11 @@ from ._crl import (
     CRLMetrics as CRLMetrics,
     CRLState as CRLState,
 )
+from ._random import Random as Random, RandomMetrics as RandomMetrics, RandomState as RandomState
+from ._sac import SAC as SAC, SACMetrics as SACMetrics, SACState as SACState
 from ._soft import ActorMetrics as ActorMetrics, AlphaMetrics as AlphaMetrics
+from ._td import TDMetrics as TDMetrics
+from ._td3 import PolicyMetrics as PolicyMetrics, TD3 as TD3, TD3Metrics as TD3Metrics, TD3State as TD3State
 
 
-AGENTS["CRL"] = CRL
+AGENTS.update({agent.__name__: agent for agent in (CRL, SAC, TD3, GCBC, GCSL, Random)})

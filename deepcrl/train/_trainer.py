@@ -267,7 +267,7 @@ def check_memory(trainer: Trainer, lanes: int) -> None:
 
 def _check_finite(state: TrainState, metrics: PyTree) -> TrainState:
     for name, tree in (("A metric", metrics), ("An observation", state.obs)):
-        bad = jnp.any(jnp.stack([~jnp.all(jnp.isfinite(leaf)) for leaf in jtu.tree_leaves(tree)]))
+        bad = jnp.any(jnp.asarray([~jnp.all(jnp.isfinite(leaf)) for leaf in jtu.tree_leaves(tree)]))
         # Through one leaf: the check takes no typed keys.
         env_steps = eqx.error_if(state.env_steps, bad, f"{name} of this epoch is not finite.")
         state = eqx.tree_at(lambda s: s.env_steps, state, env_steps)

@@ -1,0 +1,234 @@
+r"""Goal-conditioned cloning: repeat what was done on the way to a goal that was then achieved."""
+
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+from .._errors import check_choice, check_integer, check_number
+from .._tree import tree_norm
+from .._typing import Key, Scalar
+from ..nn import GaussianPolicy, Trunk
+from ..nn._trunk import PAPER_TRUNK
+from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
+from ._optim import adam_step, init_adam
+
+
+class CloningState(eqx.Module):
+    """A policy and its optimiser."""
+
+    policy: GaussianPolicy
+    """The actor."""
+    policy_opt: PyTree
+    """State of its Adam."""
+
+
+class CloningMetrics(eqx.Module):
+    """Of one update of a cloned policy."""
+
+    loss: Scalar
+    """Mean negative log density of the batch's actions, in nats."""
+    error: Scalar
+    """Root mean squared difference between the batch's actions and the policy's deterministic ones."""
+    grad_norm: Scalar
+    """Euclidean norm of the gradient."""
+
+
+# What both agents do; `agent` is the config of either.
+
+
+def _check(agent: Any) -> None:
+    check_networks(agent)
+    check_choice("hindsight", agent.hindsight, ("future", "final"))
+    check_number("actor_lr", agent.actor_lr, 0.0)
+    check_number("gamma", agent.gamma, 0.0, 1.0, open_low=True)
+
+
+def _hypers(agent: Any) -> Hypers:
+    return Hypers.of(
+        actor_depth=agent.depth, critic_depth=agent.depth, actor_lr=agent.actor_lr, gamma=agent.gamma
+    )  # there is no critic, and its depth is that of the policy
+
+
+def _init(agent: Any, spec: AgentSpec, key: Key) -> CloningState:
+    sizes = network_sizes(agent, agent.depth)
+    policy = GaussianPolicy(spec.observation_size, spec.goal_size, spec.action_size, key=key, **sizes)
+    return CloningState(policy=policy, policy_opt=init_adam(policy))
+
+
+def _act(agent: Any, state: CloningState, observation: Array, goal: Array, hypers: Hypers, key: Key | None) -> Array:
+    distribution = state.policy(observation, goal, hypers.actor_depth // agent.trunk.block_depth)
+    return distribution.mode if key is None else distribution.sample(key=key)
+
+
+def _update(agent: Any, state: CloningState, batch: Batch, hypers: Hypers) -> tuple[CloningState, CloningMetrics]:
+    blocks = hypers.actor_depth // agent.trunk.block_depth
+
+    def loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
+        distribution = jax.vmap(policy, in_axes=(0, 0, None))(batch.observation, batch.goal, blocks)
+        log_prob = jax.vmap(lambda one, action: one.log_prob(action))(distribution, batch.action)
+        return -jnp.mean(log_prob), jnp.sqrt(jnp.mean(jnp.square(distribution.mode - batch.action)))
+
+    (value, error), grads = eqx.filter_value_and_grad(loss, has_aux=True)(state.policy)
+    policy, policy_opt = adam_step(state.policy, grads, state.policy_opt, hypers.actor_lr)
+    metrics = CloningMetrics(loss=value, error=error, grad_norm=tree_norm(grads))
+    return CloningState(policy=policy, policy_opt=policy_opt), metrics
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GCBC(AbstractAgent):
+    r"""Goal-conditioned behavioural cloning of the whole replay buffer: the policy maximises
+    $\mathbb{E}[\log \pi(a | s, g)]$ over stored steps $(s, a)$ and goals $g$ achieved later in the same episode, nearer
+    ones more often ($\gamma < 1$).
+
+    ??? cite "Reference"
+        ```bibtex
+        @inproceedings{ding2019goal,
+          title={Goal-Conditioned Imitation Learning},
+          author={Ding, Yiming and Florensa, Carlos and Abbeel, Pieter and Phielipp, Mariano},
+          booktitle={Advances in Neural Information Processing Systems},
+          year={2019}
+        }
+        ```
+    """
+
+    has_critic: ClassVar[bool] = False
+
+    depth: int = 4
+    """Dense layers inside residual blocks, 4 a block."""
+    width: int = 256
+    """Hidden size."""
+    trunk: Trunk = PAPER_TRUNK
+    """What layers and blocks are made of."""
+    hindsight: Literal["future", "final"] = "future"
+    """Which achieved goals are imitated: any later one of the episode, or its last."""
+    actor_lr: float = 3e-4
+    """Adam step size."""
+    gamma: float = 0.99
+    """Discount of the geometric law of future goals, in (0, 1]; at 1 all later steps are equally likely."""
+    remat: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more work."""
+
+    def __post_init__(self):
+        _check(self)
+
+    def hypers(self) -> Hypers:
+        """The numbers of this config as arrays."""
+        return _hypers(self)
+
+    def init(self, spec: AgentSpec, *, key: Key) -> CloningState:
+        """A fresh policy and optimiser."""
+        return _init(self, spec, key)
+
+    def act(
+        self,
+        state: CloningState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        *,
+        key: Key,
+        deterministic: bool = False,
+    ) -> Float[Array, " action"]:
+        r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
+        return _act(self, state, observation, goal, hypers, None if deterministic else key)
+
+    def value(
+        self,
+        state: CloningState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        action: Float[Array, " action"] | None = None,
+    ) -> Scalar:
+        """Zero: there is no critic."""
+        return jnp.zeros(())
+
+    def update(
+        self, state: CloningState, batch: Batch, hypers: Hypers, *, key: Key
+    ) -> tuple[CloningState, CloningMetrics]:
+        """One Adam step on the mean negative log density of the batch's actions."""
+        return _update(self, state, batch, hypers)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GCSL(AbstractAgent):
+    r"""Goal-conditioned supervised learning: cloning as [`deepcrl.agents.GCBC`][] does, but of what the policy itself did
+    lately (`newest_steps`), with every later goal of the episode equally likely ($\gamma = 1$).
+
+    ??? cite "Reference"
+        ```bibtex
+        @inproceedings{ghosh2021learning,
+          title={Learning to Reach Goals via Iterated Supervised Learning},
+          author={Ghosh, Dibya and Gupta, Abhishek and Reddy, Ashwin and Fu, Justin and Devin, Coline and
+                  Eysenbach, Benjamin and Levine, Sergey},
+          booktitle={International Conference on Learning Representations},
+          year={2021}
+        }
+        ```
+    """
+
+    has_critic: ClassVar[bool] = False
+
+    depth: int = 4
+    """Dense layers inside residual blocks, 4 a block."""
+    width: int = 256
+    """Hidden size."""
+    trunk: Trunk = PAPER_TRUNK
+    """What layers and blocks are made of."""
+    hindsight: Literal["future", "final"] = "future"
+    """Which achieved goals are imitated: any later one of the episode, or its last."""
+    newest_steps: int | None = 1_000
+    """Newest steps of every environment that are learnt from; none given, all that are stored."""
+    actor_lr: float = 3e-4
+    """Adam step size."""
+    gamma: float = 1.0
+    """Discount of the geometric law of future goals, in (0, 1]; at 1 all later steps are equally likely."""
+    remat: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more work."""
+
+    def __post_init__(self):
+        _check(self)
+        if self.newest_steps is not None:
+            check_integer("newest_steps", self.newest_steps)
+
+    def hypers(self) -> Hypers:
+        """The numbers of this config as arrays."""
+        return _hypers(self)
+
+    def init(self, spec: AgentSpec, *, key: Key) -> CloningState:
+        """A fresh policy and optimiser."""
+        return _init(self, spec, key)
+
+    def act(
+        self,
+        state: CloningState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        *,
+        key: Key,
+        deterministic: bool = False,
+    ) -> Float[Array, " action"]:
+        r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
+        return _act(self, state, observation, goal, hypers, None if deterministic else key)
+
+    def value(
+        self,
+        state: CloningState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        action: Float[Array, " action"] | None = None,
+    ) -> Scalar:
+        """Zero: there is no critic."""
+        return jnp.zeros(())
+
+    def update(
+        self, state: CloningState, batch: Batch, hypers: Hypers, *, key: Key
+    ) -> tuple[CloningState, CloningMetrics]:
+        """One Adam step on the mean negative log density of the batch's actions."""
+        return _update(self, state, batch, hypers)

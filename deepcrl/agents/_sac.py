@@ -1,0 +1,227 @@
+r"""Soft actor-critic (Haarnoja et al. 2018) for commanded goals, with or without hindsight."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PyTree
+
+from .._errors import check_number
+from .._typing import Key, Scalar
+from ..losses import soft_value, td_target
+from ..nn import GaussianPolicy, Trunk, TwinCritic
+from ..nn._trunk import PAPER_TRUNK
+from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
+from ._optim import init_adam, polyak
+from ._soft import actor_step, ActorMetrics, alpha_step, AlphaMetrics
+from ._td import check_td, critic_step, outcome_of, pair_values, TDMetrics
+
+
+class SACState(eqx.Module):
+    """Everything that soft actor-critic learns, and its optimisers."""
+
+    policy: GaussianPolicy
+    """The actor."""
+    critic: TwinCritic
+    """Both critics."""
+    target_critic: TwinCritic
+    """Their running average, which targets are computed with."""
+    log_alpha: Scalar
+    """Logarithm of the entropy weight."""
+    policy_opt: PyTree
+    """State of the policy's Adam."""
+    critic_opt: PyTree
+    """State of the critics' Adam."""
+    alpha_opt: PyTree
+    """State of the entropy weight's Adam."""
+
+
+class SACMetrics(eqx.Module):
+    """Of one update."""
+
+    critic: TDMetrics
+    """Of the critics."""
+    actor: ActorMetrics
+    """Of the policy."""
+    alpha: AlphaMetrics
+    """Of the entropy weight."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SAC(AbstractAgent):
+    r"""Soft actor-critic on goals, with residual networks; `hindsight="final"` or `"future"` is SAC with hindsight
+    experience replay.
+
+    One update on a batch of steps $(s, a, s', r)$ and goals $g$, all gradients at the parameters before it:
+
+    1. both critics: $\frac12 \sum_k (Q_k(s, g, a) - y)^2$ with $y = r + \gamma (1 - \mathrm{terminated})
+       (\min_k Q'_k(s', g, a') - \alpha \log \pi(a' | s', g))$ and a fresh $a' \sim \pi(\cdot | s', g)$;
+    2. the policy: $\mathbb{E}[\alpha \log \pi(a | s, g) - \min_k Q_k(s, g, a)]$ with a fresh $a$;
+    3. $\alpha$: $\alpha\, \mathbb{E}[-\log \pi - H^*]$;
+    4. the targets: $Q' \leftarrow (1 - \tau) Q' + \tau Q$.
+
+    With hindsight, the reward is 1 where $s'$ counts as reaching $g$, else 0, for relabelled and commanded goals alike;
+    without, it is the task's own.
+
+    ??? cite "Reference"
+        ```bibtex
+        @article{haarnoja2018soft,
+          title={Soft Actor-Critic Algorithms and Applications},
+          author={Haarnoja, Tuomas and Zhou, Aurick and Hartikainen, Kristian and Tucker, George and Ha, Sehoon and
+                  Tan, Jie and Kumar, Vikash and Zhu, Henry and Gupta, Abhishek and Abbeel, Pieter and Levine, Sergey},
+          journal={arXiv preprint arXiv:1812.05905},
+          year={2018}
+        }
+        ```
+    """
+
+    needs_outcome: ClassVar[bool] = True
+    uniform_future: ClassVar[bool] = True
+
+    depth: int = 4
+    """Dense layers inside residual blocks, 4 a block, of actor and critics."""
+    actor_depth: int | None = None
+    """Depth of the policy alone (by default `depth`)."""
+    critic_depth: int | None = None
+    """Depth of both critics alone (by default `depth`)."""
+    width: int = 256
+    """Hidden size of all networks."""
+    trunk: Trunk = PAPER_TRUNK
+    """What layers and blocks of all networks are made of."""
+    hindsight: Literal["none", "final", "future"] = "none"
+    """Which achieved goals of the same episode replace commanded ones: none, its last, or any later one."""
+    hindsight_ratio: float = 0.8
+    """Share of a batch whose goals are replaced, where `hindsight` is not none."""
+    actor_lr: float = 1e-4
+    """Adam step size of the policy."""
+    critic_lr: float = 1e-4
+    """Adam step size of both critics."""
+    alpha_lr: float = 3e-4
+    """Adam step size of the entropy weight."""
+    gamma: float = 0.99
+    """Discount of the return, in (0, 1]."""
+    tau: float = 0.005
+    """Share of the online weights in the target networks' next weights."""
+    target_entropy: float = -0.5
+    """Entropy that the policy is held to, in nats per action dimension."""
+    remat: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more work."""
+
+    def __post_init__(self):
+        check_networks(self)
+        check_td(self)
+        check_number("alpha_lr", self.alpha_lr, 0.0)
+        check_number("target_entropy", self.target_entropy, -1e6, 1e6)
+
+    def hypers(self) -> Hypers:
+        """The numbers of this config as arrays."""
+        return Hypers.of(
+            actor_depth=self._depths[0],
+            critic_depth=self._depths[1],
+            actor_lr=self.actor_lr,
+            critic_lr=self.critic_lr,
+            alpha_lr=self.alpha_lr,
+            gamma=self.gamma,
+            tau=self.tau,
+            target_entropy=self.target_entropy,
+        )
+
+    @property
+    def _depths(self) -> tuple[int, int]:
+        return self.actor_depth or self.depth, self.critic_depth or self.depth
+
+    def init(self, spec: AgentSpec, *, key: Key) -> SACState:
+        """Fresh networks and optimisers; targets equal the critics, $\\alpha$ starts at 1."""
+        policy_key, critic_key = jr.split(key)
+        sizes = (spec.observation_size, spec.goal_size, spec.action_size)
+        actor_sizes, critic_sizes = (network_sizes(self, depth) for depth in self._depths)
+        policy = GaussianPolicy(*sizes, key=policy_key, **actor_sizes)
+        critic = TwinCritic(*sizes, key=critic_key, **critic_sizes)
+        log_alpha = jnp.zeros(())
+        return SACState(
+            policy=policy,
+            critic=critic,
+            target_critic=critic,
+            log_alpha=log_alpha,
+            policy_opt=init_adam(policy),
+            critic_opt=init_adam(critic),
+            alpha_opt=init_adam(log_alpha),
+        )
+
+    def act(
+        self,
+        state: SACState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        *,
+        key: Key,
+        deterministic: bool = False,
+    ) -> Float[Array, " action"]:
+        r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
+        distribution = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth)
+        return distribution.mode if deterministic else distribution.sample(key=key)
+
+    def value(
+        self,
+        state: SACState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        action: Float[Array, " action"] | None = None,
+    ) -> Scalar:
+        r"""$\min_k Q_k(s, g, a)$, by default at $a = \tanh(\mu(s, g))$."""
+        if action is None:
+            action = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth).mode
+        return jnp.min(state.critic(observation, goal, action, hypers.critic_depth // self.trunk.block_depth))
+
+    def update(self, state: SACState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[SACState, SACMetrics]:
+        """One update of critics, policy, entropy weight and targets, as the class's docstring has it."""
+        target_key, actor_key = jr.split(key)
+        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
+        with jax.named_scope("deepcrl.critic"):
+            target = self._targets(state, batch, hypers, key=target_key)
+            critic, critic_opt, critic_metrics = critic_step(
+                state.critic, state.critic_opt, target, batch, critic_blocks, hypers.critic_lr
+            )
+
+        def judge(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
+            return jnp.min(pair_values(state.critic, batch.observation, batch.goal, action, critic_blocks), axis=1)
+
+        with jax.named_scope("deepcrl.actor"):
+            alpha = jnp.exp(state.log_alpha)
+            policy, policy_opt, actor_metrics = actor_step(
+                state.policy, state.policy_opt, judge, alpha, batch, actor_blocks, hypers.actor_lr, key=actor_key
+            )
+        with jax.named_scope("deepcrl.alpha"):
+            log_alpha, alpha_opt, alpha_metrics = alpha_step(
+                state.log_alpha, state.alpha_opt, actor_metrics.entropy, batch.action.shape[-1], hypers
+            )
+
+        new_state = SACState(
+            policy=policy,
+            critic=critic,
+            target_critic=polyak(state.target_critic, critic, hypers.tau),
+            log_alpha=log_alpha,
+            policy_opt=policy_opt,
+            critic_opt=critic_opt,
+            alpha_opt=alpha_opt,
+        )
+        return new_state, SACMetrics(critic=critic_metrics, actor=actor_metrics, alpha=alpha_metrics)
+
+    def _targets(self, state: SACState, batch: Batch, hypers: Hypers, *, key: Key) -> Float[Array, " batch"]:
+        outcome = outcome_of(batch)
+        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
+
+        def target(
+            observation: Float[Array, " obs"], goal: Float[Array, " goal"], reward: Scalar, terminated: Array, key: Key
+        ) -> Scalar:
+            action, log_prob = state.policy(observation, goal, actor_blocks).sample_and_log_prob(key=key)
+            values = state.target_critic(observation, goal, action, critic_blocks)
+            return td_target(reward, terminated, soft_value(values, log_prob, jnp.exp(state.log_alpha)), hypers.gamma)
+
+        keys = jr.split(key, batch.goal.shape[0])
+        return jax.vmap(target)(outcome.next_observation, batch.goal, outcome.reward, outcome.terminated, keys)
