@@ -1,16 +1,22 @@
 """How the fields of a config that are not plain values are read from the command line."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
+from ..agents import AbstractAgent, AGENTS, CRL
 from ..envs import AbstractGoalEnv
 from ..losses import AbstractContrastiveLoss, AbstractEnergy, ENERGIES, LOSSES
 from ..train import EnvOptions
 
-
-REGISTRY = ConstructorRegistry()
 
 # Fields that take a name or an object: the command line knows the names.
 _NAMED: dict[Any, tuple[str, tuple[str, ...] | None]] = {
@@ -21,7 +27,40 @@ _NAMED: dict[Any, tuple[str, tuple[str, ...] | None]] = {
 }
 
 
-@REGISTRY.primitive_rule
+def registry_for(args: Sequence[str]) -> ConstructorRegistry:
+    """How fields are read, given the whole command line: the options of an agent depend on which one it names."""
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_name_rule)
+    registry.primitive_rule(_options_rule)
+    registry.struct_rule(_agent_rule(_agent_named(args)))
+    return registry
+
+
+def _agent_named(args: Sequence[str]) -> type[AbstractAgent]:
+    pairs = [arg.split("=", 1) if "=" in arg else [arg, *args[i + 1 : i + 2]] for i, arg in enumerate(args)]
+    names = [value for option, *values in pairs if option == "--agent" for value in values]
+    return AGENTS.get(names[-1], CRL) if names else CRL  # an unknown name is refused where it is parsed
+
+
+def _agent_rule(agent: type[AbstractAgent]) -> Any:
+    """`--agent NAME`, and beside it the options of that agent."""
+    default = agent()
+
+    def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
+        if not isinstance(info.default, AbstractAgent) or info.default is default:  # the latter: its own fields
+            return None
+        names: Any = Literal[tuple(AGENTS)]  # pyright: ignore[reportInvalidTypeForm]
+        return StructConstructorSpec(
+            instantiate=lambda agent, settings: settings,
+            fields=(
+                StructFieldSpec("agent", names, agent.__name__, "The algorithm; it has options of its own."),
+                StructFieldSpec("settings", agent, default, f"Of {agent.__name__}."),
+            ),
+        )
+
+    return rule
+
+
 def _name_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
     if info.type not in _NAMED:
         return None
@@ -36,7 +75,6 @@ def _name_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
     )
 
 
-@REGISTRY.primitive_rule
 def _options_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
     if info.type != EnvOptions | Mapping[str, Any]:  # as `Config.env_options` is declared
         return None

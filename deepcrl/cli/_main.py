@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from ..envs import UnknownEnvironmentError
-from ._arguments import REGISTRY
+from ._arguments import registry_for
 from ._envs import list_envs
 from ._train import train
 
@@ -44,7 +44,7 @@ def _parse(args: list[str]) -> Callable[[], int | None]:
                 prog="deepcrl",
                 description=_DESCRIPTION,
                 args=args,
-                registry=REGISTRY,
+                registry=registry_for(args),
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone),
             )
     except SystemExit:

@@ -29,11 +29,18 @@ def to_dict(config: Any) -> dict[str, Any]:
             value = {"name": type(value).__name__, **to_dict(value)}
         elif field.name == "env_options":
             value = {key: _plain(f"env_options.{key}", option) for key, option in value}
+        elif _is_nested(field):
+            value = to_dict(value)
         elif value is not None:
             value = _plain(field.name, value)
         if value is not None:
             values[field.name] = value
     return values
+
+
+def _is_nested(field: dataclasses.Field[Any]) -> bool:
+    """Whether the field holds a config of plain values itself, such as an agent's `trunk`."""
+    return dataclasses.is_dataclass(field.default)
 
 
 def _plain(field: str, value: Any) -> Any:
@@ -61,6 +68,9 @@ def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
                 f"`agent.name` must name an agent, got {agent_name!r}. {did_you_mean(str(agent_name), AGENTS)}"
             )
         kwargs["agent"] = from_dict(AGENTS[agent_name], agent)
+    for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
+        if _is_nested(field) and isinstance(kwargs.get(field.name), Mapping):
+            kwargs[field.name] = from_dict(type(field.default), kwargs[field.name])
     if isinstance(kwargs.get("env_options"), Mapping):
         kwargs["env_options"] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in kwargs["env_options"].items()
