@@ -78,8 +78,27 @@ def config_fields(draw):
         "episode_length": episode_length,
         "goal_reset": draw(st.sampled_from([None, "resample", "cached"])),
         "eval_envs": draw(st.integers(1, 200)),
+        "collect_actions": draw(st.sampled_from(["stochastic", "deterministic", 2, 16])),
+        "eval_actions": draw(st.sampled_from(["stochastic", "deterministic", 2, 16])),
         "debug_checks": draw(st.booleans()),
     }
+
+
+@st.composite
+def trunks(draw):
+    """Any `Trunk` whose blocks hold 4 layers or fewer."""
+    from deepcrl.nn import Trunk
+
+    block, norm = (draw(st.sampled_from(names)) for names in (["paper", "simba", "bronet"], ["layer", "rms", "none"]))
+    return Trunk(
+        block=block,
+        layers_per_block=draw(st.sampled_from([None, 1, 2, 4])) if block == "paper" else None,
+        norm=norm,
+        activation=draw(st.sampled_from(["swish", "relu", "gelu"])),
+        residual=draw(st.booleans()),
+        tied=draw(st.booleans()),
+        final_norm=draw(st.booleans()) and norm != "none",
+    )
 
 
 def agent_fields():
@@ -91,8 +110,10 @@ def agent_fields():
             "actor_depth": st.none() | depths,
             "critic_depth": st.none() | depths,
             "width": sizes,
-            "repr_dim": sizes,
-            "energy": st.sampled_from(["norm", "l2_squared", "l1", "dot", "cosine"]),
+            "trunk": trunks(),
+            "repr_dim": sizes.map(lambda size: 2 * size),
+            "output_norm": st.sampled_from(["none", "layer", "unit"]),
+            "energy": st.sampled_from(["norm", "l2_squared", "l1", "dot", "cosine", "mrn"]),
             "loss": st.sampled_from(["infonce", "backward_infonce", "symmetric_infonce", "binary_nce", "flatnce"]),
             "hindsight": st.sampled_from(["future", "final", "random"]),
             "actor_lr": rates,

@@ -30,6 +30,8 @@ CONFIG_CHANGES = {
     "episode_length": 21,
     "goal_reset": "cached",
     "eval_envs": 5,
+    "collect_actions": 3,
+    "eval_actions": "stochastic",
     "debug_checks": True,
 }
 AGENT_CHANGES = {
@@ -37,7 +39,9 @@ AGENT_CHANGES = {
     "actor_depth": 4,
     "critic_depth": 4,
     "width": 9,
+    "trunk": None,  # see TRUNK_CHANGES
     "repr_dim": 9,
+    "output_norm": "unit",
     "energy": "dot",
     "loss": "symmetric_infonce",
     "hindsight": "final",
@@ -48,6 +52,15 @@ AGENT_CHANGES = {
     "target_entropy": -0.4,
     "logsumexp_penalty": 0.2,
     "remat": True,
+}
+TRUNK_CHANGES = {
+    "block": "bronet",
+    "layers_per_block": 2,
+    "norm": "rms",
+    "activation": "relu",
+    "residual": False,
+    "tied": True,
+    "final_norm": True,
 }
 HYPER_CHANGES = {
     "actor_depth": 4,
@@ -268,7 +281,8 @@ def test_vmapped_seeds_are_single_runs(train, result, other, sweep):
 def test_every_hyper_changes_its_lane(sweep):
     from deepcrl import Hypers
 
-    assert {field.name for field in dataclasses.fields(Hypers)} == set(HYPER_CHANGES)
+    own = {field.name for field in dataclasses.fields(Hypers) if getattr(tiny().hypers(), field.name) is not None}
+    assert own == set(HYPER_CHANGES)
     result = sweep[-1]
     base = named((lane(result.state.agent, 0), lane(result.metrics.agent, 0)))
     for index, name in enumerate(HYPER_CHANGES, SEEDS):
@@ -376,9 +390,11 @@ def base_program():
 def test_every_field_is_perturbed():
     from deepcrl import Config
     from deepcrl.agents import CRL
+    from deepcrl.nn import Trunk
 
     assert {field.name for field in dataclasses.fields(Config)} == set(CONFIG_CHANGES)
     assert {field.name for field in dataclasses.fields(CRL)} == set(AGENT_CHANGES)
+    assert {field.name for field in dataclasses.fields(Trunk)} == set(TRUNK_CHANGES)
 
 
 def test_equal_configs_are_equal_programs(base_program):
@@ -390,9 +406,16 @@ def test_every_setting_changes_the_program(base_program, name):
     assert program(tiny(**{name: CONFIG_CHANGES[name]})) != base_program
 
 
-@pytest.mark.parametrize("name", [name for name in AGENT_CHANGES if name not in HYPER_CHANGES])
+@pytest.mark.parametrize("name", [name for name in AGENT_CHANGES if name not in HYPER_CHANGES and name != "trunk"])
 def test_every_structural_setting_of_the_agent_changes_the_program(base_program, name):
     assert program(tiny(agent={name: AGENT_CHANGES[name]}))[0] != base_program[0]
+
+
+@pytest.mark.parametrize("name", TRUNK_CHANGES)
+def test_every_setting_of_the_trunk_changes_the_program(base_program, name):
+    from deepcrl.nn import Trunk
+
+    assert program(tiny(agent={"trunk": Trunk(**{name: TRUNK_CHANGES[name]})}))[0] != base_program[0]
 
 
 @pytest.mark.parametrize("name", [name for name in AGENT_CHANGES if name in HYPER_CHANGES])

@@ -20,12 +20,25 @@ from ..losses import (
     energy_from_name,
     logsumexp_penalty,
     loss_from_name,
+    MRNEnergy,
 )
 from ..nn import GaussianPolicy, GoalEncoder, StateActionEncoder, Trunk
 from ..nn._trunk import PAPER_TRUNK
 from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
 from ._optim import adam_step, init_adam
 from ._soft import actor_step, ActorMetrics, alpha_step, AlphaMetrics
+
+
+def _standardised(x: Float[Array, " repr"]) -> Float[Array, " repr"]:
+    x = x - jnp.mean(x)
+    return x * jax.lax.rsqrt(jnp.mean(jnp.square(x)) + 1e-6)
+
+
+def _unit(x: Float[Array, " repr"]) -> Float[Array, " repr"]:
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x)), 1e-8))
+
+
+_OUTPUT_NORMS = {"none": lambda x: x, "layer": _standardised, "unit": _unit}
 
 
 class Critic(eqx.Module):
@@ -121,8 +134,10 @@ class CRL(AbstractAgent):
     """What layers and blocks of all networks are made of."""
     repr_dim: int = 64
     """Size of the embeddings."""
+    output_norm: Literal["none", "layer", "unit"] = "none"
+    """What is done to embeddings before the energy: nothing (the paper), zero mean and unit variance, or unit length."""
     energy: str | AbstractEnergy = "norm"
-    """Energy of two embeddings: norm, l2_squared, l1, dot, cosine, or an energy object."""
+    """Energy of two embeddings: norm, l2_squared, l1, dot, cosine, mrn, or an energy object."""
     loss: str | AbstractContrastiveLoss = "infonce"
     """Contrastive loss: infonce, backward_infonce, symmetric_infonce, binary_nce, flatnce, or a loss object."""
     hindsight: Literal["future", "final", "random"] = "future"
@@ -145,7 +160,11 @@ class CRL(AbstractAgent):
     def __post_init__(self):
         check_networks(self)
         check_integer("repr_dim", self.repr_dim)
-        energy_from_name(self.energy)
+        check_choice("output_norm", self.output_norm, _OUTPUT_NORMS)
+        if isinstance(energy_from_name(self.energy), MRNEnergy) and self.repr_dim % 2:
+            raise ValueError(
+                f"The `mrn` energy splits embeddings in halves: `repr_dim` must be even, got {self.repr_dim}."
+            )
         loss_from_name(self.loss)
         check_choice("hindsight", self.hindsight, ("future", "final", "random"))
         for name in ("actor_lr", "critic_lr", "alpha_lr", "logsumexp_penalty"):
@@ -216,8 +235,9 @@ class CRL(AbstractAgent):
         if action is None:
             action = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth).mode
         blocks = hypers.critic_depth // self.trunk.block_depth
-        phi = state.critic.sa_encoder(observation, action, blocks)
-        return energy_from_name(self.energy)(phi, state.critic.goal_encoder(goal, blocks))
+        norm = _OUTPUT_NORMS[self.output_norm]
+        phi, psi = state.critic.sa_encoder(observation, action, blocks), state.critic.goal_encoder(goal, blocks)
+        return energy_from_name(self.energy)(norm(phi), norm(psi))
 
     def update(self, state: CRLState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[CRLState, CRLMetrics]:
         """One update of policy, entropy weight and critic, as the class's docstring has it."""
@@ -240,7 +260,7 @@ class CRL(AbstractAgent):
 
         def judge(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
             phi = jax.vmap(state.critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, action, critic_blocks)
-            return jax.vmap(energy_from_name(self.energy))(phi, psi)
+            return jax.vmap(energy_from_name(self.energy))(jax.vmap(_OUTPUT_NORMS[self.output_norm])(phi), psi)
 
         with jax.named_scope("deepcrl.actor"):
             alpha = jnp.exp(state.log_alpha)
@@ -268,6 +288,8 @@ class CRL(AbstractAgent):
         blocks = hypers.critic_depth // self.trunk.block_depth
         phi = jax.vmap(critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, batch.action, blocks)
         psi = jax.vmap(critic.goal_encoder, in_axes=(0, None))(batch.goal, blocks)
+        norm = jax.vmap(_OUTPUT_NORMS[self.output_norm])
+        phi, psi = norm(phi), norm(psi)
         logits = energy_from_name(self.energy).pairwise(phi, psi)
         loss = loss_from_name(self.loss)(logits) + hypers.logsumexp_penalty * logsumexp_penalty(logits)
         return loss, (contrastive_metrics(logits), psi)

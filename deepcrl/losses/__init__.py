@@ -16,6 +16,7 @@ from ._energies import (
     CosineEnergy as CosineEnergy,
     DotEnergy as DotEnergy,
     L1Energy as L1Energy,
+    MRNEnergy as MRNEnergy,
     NormEnergy as NormEnergy,
     SquaredL2Energy as SquaredL2Energy,
 )

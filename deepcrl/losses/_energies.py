@@ -113,3 +113,44 @@ class CosineEnergy(AbstractEnergy):
     @staticmethod
     def _unit(x: Float[Array, " repr"]) -> Float[Array, " repr"]:
         return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x)), SQUARED_FLOOR))
+
+
+class MRNEnergy(AbstractEnergy):
+    r"""The negative quasimetric of metric residual networks, on the embeddings themselves:
+
+    $$f = -\max_{k \le d/2} (\phi_k - \psi_k)_+ - \Big( \sum_{k > d/2} (\phi_k - \psi_k)^2 \Big)^{1/2},$$
+
+    with a floor of $10^{-4}$ under the root. The first half of the $d$ features tells the way there from the way back,
+    the second does not; $-f$ satisfies the triangle inequality. This is the form of JaxGCRL (2024); the paper behind it
+    has learned heads in front, for which our encoders stand.
+
+    ??? cite "Reference"
+        ```bibtex
+        @inproceedings{liu2023metric,
+          title={Metric Residual Networks for Sample Efficient Goal-Conditioned Reinforcement Learning},
+          author={Liu, Bo and Feng, Yihao and Liu, Qiang and Stone, Peter},
+          booktitle={AAAI Conference on Artificial Intelligence},
+          year={2023}
+        }
+        ```
+    """
+
+    def __call__(self, phi: Float[Array, " repr"], psi: Float[Array, " repr"]) -> Scalar:
+        """The energy of one pair, of an even number of features."""
+        half = self._half(phi.shape[0])
+        one_way = jnp.max(jax.nn.relu(phi[:half] - psi[:half]))
+        return NormEnergy()(phi[half:], psi[half:]) - one_way
+
+    def pairwise(self, phi: Float[Array, "batch repr"], psi: Float[Array, "batch repr"]) -> Float[Array, "batch batch"]:
+        """All pairs; for the first half, memory holds `batch x batch x repr / 2` numbers."""
+        half = self._half(phi.shape[1])
+        one_way = jnp.max(jax.nn.relu(phi[:, None, :half] - psi[None, :, :half]), axis=-1)
+        return NormEnergy().pairwise(phi[:, half:], psi[:, half:]) - one_way
+
+    @staticmethod
+    def _half(size: int) -> int:
+        if size % 2:
+            raise ValueError(
+                f"The `mrn` energy splits embeddings in halves, got {size} features. Use an even `repr_dim`."
+            )
+        return size // 2

@@ -9,7 +9,7 @@ from ._contrastive import (
     InfoNCE,
     SymmetricInfoNCE,
 )
-from ._energies import AbstractEnergy, CosineEnergy, DotEnergy, L1Energy, NormEnergy, SquaredL2Energy
+from ._energies import AbstractEnergy, CosineEnergy, DotEnergy, L1Energy, MRNEnergy, NormEnergy, SquaredL2Energy
 
 
 ENERGIES: dict[str, type[AbstractEnergy]] = {
@@ -18,6 +18,7 @@ ENERGIES: dict[str, type[AbstractEnergy]] = {
     "l1": L1Energy,
     "dot": DotEnergy,
     "cosine": CosineEnergy,
+    "mrn": MRNEnergy,
 }
 LOSSES: dict[str, type[AbstractContrastiveLoss]] = {
     "infonce": InfoNCE,

@@ -15,6 +15,7 @@ from ..agents import AbstractAgent, AgentSpec, CRL, Hypers
 from ..buffers import goals_from_name, TrajectoryQueue, Transition
 from ..envs import AbstractGoalEnv, GOAL_RESETS
 from . import _serialise
+from ._acting import Actions, check_actions
 from ._paper import paper_settings
 
 
@@ -63,6 +64,11 @@ class Config:
     resample)."""
     eval_envs: int = 128
     """Episodes per evaluation, side by side."""
+    collect_actions: Actions = "stochastic"
+    """How training environments are acted in: samples of the policy, its mode, or the best by the critic of that many
+    samples."""
+    eval_actions: Actions = "deterministic"
+    """How evaluation environments are acted in; as above."""
     debug_checks: bool = False
     """Stop with an error at the first non-finite loss or observation; switches JAX's compilation cache off."""
 
@@ -79,6 +85,8 @@ class Config:
             check_integer("episode_length", self.episode_length)
         if self.goal_reset is not None:
             check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
+        for name in ("collect_actions", "eval_actions"):
+            check_actions(name, getattr(self, name), self.agent)
         check_number("utd_ratio", self.utd_ratio, 0.0, open_low=True)
         goals_from_name(self.agent.hindsight, jnp.float32(0.5), self.agent.hindsight_ratio)
         self._check_buffer()

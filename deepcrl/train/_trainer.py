@@ -18,6 +18,7 @@ from ..buffers import goals_from_name, QueueState, Transition
 from ..envs import EnvState, GoalObservation
 from ..envs._api import batched_reset, batched_step
 from ..eval import EvalMetrics, evaluate
+from ._acting import acting_policy
 from ._config import Config, env_spec, example_transition
 from ._divergence import freeze_diverged
 from ._lanes import check_hypers
@@ -68,7 +69,7 @@ class Trainer:
         return self._epoch(state)
 
     def evaluate(self, state: TrainState) -> EvalMetrics:
-        """The deterministic policy in `config.eval_envs` fresh episodes. The same state gives the same numbers."""
+        """The policy (by default its mode) in `config.eval_envs` fresh episodes. The same state gives the same numbers."""
         return self._evaluate(state)
 
     def state_bytes(self) -> int:
@@ -77,11 +78,8 @@ class Trainer:
 
     def policy(self, state: TrainState, *, deterministic: bool = True):
         """The policy of one lane: a function `policy(observation, goal, key=key)` of one sample."""
-
-        def act(observation: Array, goal: Array, *, key: Key) -> Array:
-            return self.agent.act(state.agent, observation, goal, state.hypers, key=key, deterministic=deterministic)
-
-        return act
+        actions = "deterministic" if deterministic else "stochastic"
+        return acting_policy(self.agent, state.agent, state.hypers, actions)
 
     def _checked(self, hypers: Hypers | None) -> Hypers:
         default = self.config.hypers()
@@ -139,7 +137,7 @@ class Trainer:
     @jax.named_scope("deepcrl.collect")
     def _collect(self, state: TrainState) -> TrainState:
         action_space = self.env.action_space(self.env_params)
-        policy = self.policy(state, deterministic=False)
+        policy = acting_policy(self.agent, state.agent, state.hypers, self.config.collect_actions)
 
         def step(
             carry: tuple[EnvState, GoalObservation], key: Key
@@ -229,7 +227,8 @@ class Trainer:
     @jax.named_scope("deepcrl.evaluate")
     def _evaluate_lane(self, state: TrainState) -> EvalMetrics:
         key = stream(state.key, "evaluate", state.env_steps)
-        return evaluate(self.eval_env, self.eval_env_params, self.policy(state), self.config.eval_envs, key=key)
+        policy = acting_policy(self.agent, state.agent, state.hypers, self.config.eval_actions)
+        return evaluate(self.eval_env, self.eval_env_params, policy, self.config.eval_envs, key=key)
 
 
 def make_train(config: Config) -> Trainer:
