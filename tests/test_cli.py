@@ -86,9 +86,13 @@ def test_envs_lists_all_tasks(capsys):
 @pytest.mark.parametrize(
     "command, options",
     [
-        ([], ["train", "envs"]),
+        ([], ["train", "resume", "eval", "export", "envs"]),
+        (["resume"], ["PATH", "--total-env-steps", "--tensorboard", "--wandb", "--plots"]),
+        (["eval"], ["PATH", "--env", "--episodes", "--last", "--seed"]),
+        (["export"], ["PATH", "--best", "--lane"]),
         (["envs"], ["--help"]),
         (["train"], ["TASK", "--seeds", "--first-seed", "--out", "--overwrite", "--plots", "--env-options"]),
+        (["train"], ["--save-every", "--keep-last", "--save-buffer", "--tensorboard", "--wandb"]),
         (["train"], [f"--{name}" for name in ("total-env-steps", "epochs", "utd-ratio", "goal-reset", "debug-checks")]),
         (
             ["train"],
@@ -207,7 +211,8 @@ def test_without_matplotlib_training_is_kept_and_the_remedy_told(run, tmp_path, 
     out = tmp_path / "run"
     assert deepcrl("train", "point_u_maze", *SIZES, "--seeds", 2, "--out", out) == 1
     assert "pip install 'deepcrl[plots]'" in capsys.readouterr().out
-    assert sorted(path.name for path in out.iterdir()) == ["config.json", "metrics.jsonl"]
+    written = ["checkpoints", "config.json", "lock", "metrics.csv", "metrics.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == written
 
 
 def test_ctrl_c_ends_with_status_130_and_whole_lines(run, programs, tmp_path):

@@ -1,7 +1,11 @@
 """Runs in folders: what is written is what `make_train` computes; nothing is lost, nothing is overwritten."""
 
+import csv
+import errno
 import json
 import math
+import os
+import shutil
 import signal
 
 import jax
@@ -57,7 +61,7 @@ def done(recorder, folder):
 
 def flat(metrics, epoch):
     """The metrics of one epoch as the columns of rows are named: paths with slashes, evaluation and agent at the top."""
-    columns = {"env_steps": metrics.env_steps[epoch], "grad_steps": metrics.grad_steps[epoch]}
+    columns = {name: getattr(metrics, name)[epoch] for name in ("env_steps", "grad_steps", "diverged")}
     for tree in (metrics.evaluation, metrics.agent):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             columns["/".join(str(part).lstrip(".") for part in path)] = leaf[epoch]
@@ -93,6 +97,7 @@ def test_there_is_one_row_per_epoch_and_lane(done, folder):
 
 def test_the_numbers_are_those_of_make_train(done):
     from deepcrl import make_train
+    from deepcrl.io import WALL_CLOCK
 
     train = make_train(tiny())
     for index, seed in enumerate(SEEDS):
@@ -100,7 +105,7 @@ def test_the_numbers_are_those_of_make_train(done):
         for epoch in range(EPOCHS):
             row = done.rows[epoch * len(SEEDS) + index]
             columns = flat(result.metrics, epoch)
-            assert set(row) == {"epoch", "lane", "seed", "seconds", *columns}
+            assert set(row) == {"epoch", "lane", "seed", *WALL_CLOCK, *columns}
             for name, value in columns.items():
                 atol = 0.13 if name.endswith("accuracy") else 1e-5  # rounding decides ties, which accuracy counts
                 np.testing.assert_allclose(row[name], value, rtol=1e-5, atol=atol, err_msg=name)
@@ -112,6 +117,14 @@ def test_read_metrics_reads_them_back(done, folder):
     from deepcrl.io import read_metrics
 
     assert read_metrics(folder) == read_metrics(str(folder)) == done.rows
+
+
+def test_the_table_holds_the_same(done, folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [row["seed"] for row in table] == ["0", "5"] * EPOCHS
+    for line, row in zip(table, done.rows, strict=True):
+        assert {name: str(value) for name, value in row.items()} == line
 
 
 def test_a_sink_of_ones_own_sees_everything_once(done, recorder):
@@ -131,7 +144,7 @@ def test_numbers_that_are_not_finite_are_null_in_valid_json():
         return Metrics(**counts, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 5))
 
     values = [math.nan, math.inf, -math.inf, 0.5]
-    rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), [1, 2, 3, 4], epoch=3, seconds=0.12345)
+    rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), [1, 2, 3, 4], epoch=3, measured={"seconds": 0.123})
     assert [row["success_any"] for row in rows] == [None, None, None, 0.5]
     assert [row["seed"] for row in rows] == [1, 2, 3, 4]
     assert {row["epoch"] for row in rows} == {3} and {row["env_steps"] for row in rows} == {7}
@@ -165,7 +178,43 @@ def test_the_guard_of_these_tests_notices_training(run_in, tmp_path):
         run_in(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
+def test_a_folder_in_use_is_refused_and_free_again_afterwards(run_in, tmp_path):
+    from deepcrl.io import RunFolder
+
+    with RunFolder(tmp_path).locked(), pytest.raises(ValueError, match=f"in use by process {os.getpid()} on .*Wait"):
+        run_in(tmp_path)
+    with pytest.raises(AssertionError, match="training began"):
+        run_in(tmp_path)
+
+
+def test_a_disk_too_small_is_refused_with_the_remedies(run_in, tmp_path, monkeypatch):
+    from deepcrl.io import Saving
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(ValueError, match=r"0\.0 GB free.*`--no-save-buffer`.*`--save-every 0`"):
+        run_in(tmp_path / "a")
+    with pytest.raises(AssertionError, match="training began"):
+        run_in(tmp_path / "b", saving=Saving(save_every=0))
+
+
+def test_a_disk_that_fills_up_ends_the_run_with_the_remedy(tmp_path, monkeypatch):
+    from deepcrl.io import RunFolder
+
+    folder = RunFolder(tmp_path)
+    folder.start(tiny(), [0])
+    folder.write([{"epoch": 1}])
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        OSError, match=r"metrics.jsonl could not be written: No space left.*make room and `deepcrl resume`"
+    ):
+        folder.write([{"epoch": 2}])
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "metrics.csv", "checkpoints"])
 def test_the_folder_of_another_run_is_refused_and_left_alone(run_in, tmp_path, name):
     (tmp_path / name).write_text("precious")
     with pytest.raises(ValueError, match=rf"holds another run \({name}\).*--overwrite"):

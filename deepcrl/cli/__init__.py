@@ -1,3 +1,3 @@
-"""The command line: `deepcrl train|envs`."""
+"""The command line: `deepcrl train|resume|eval|export|envs`."""
 
 from ._main import main as main

@@ -14,15 +14,21 @@ from rich.console import Console
 from ..envs import UnknownEnvironmentError
 from ._arguments import registry_for
 from ._envs import list_envs
+from ._runs import evaluate, export, resume
 from ._train import train
 
 
 _DESCRIPTION = "Deep self-supervised goal-reaching: contrastive RL with residual networks 4 to 1024 layers deep."
-_ERRORS = (ValueError, TypeError, MemoryError, UnknownEnvironmentError)
+_COMMANDS = {"train": train, "resume": resume, "eval": evaluate, "export": export, "envs": list_envs}
+_ERRORS = (ValueError, TypeError, MemoryError, OSError, ImportError, UnknownEnvironmentError)
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """The entry point. Exit status: 0 done, 1 a picture could not be drawn, 2 wrong input, 130 ended by Ctrl-C."""
+    """The entry point.
+
+    Exit status: 0 done, 1 a picture could not be drawn, 2 wrong input or a disk that failed, 3 a lane diverged, 130 ended
+    by Ctrl-C or SIGTERM.
+    """
     try:
         status = _parse(sys.argv[1:] if args is None else list(args))()
     except _ERRORS as error:
@@ -40,7 +46,7 @@ def _parse(args: list[str]) -> Callable[[], int | None]:
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(
-                {"train": _deferred(train), "envs": _deferred(list_envs)},
+                {name: _deferred(command) for name, command in _COMMANDS.items()},
                 prog="deepcrl",
                 description=_DESCRIPTION,
                 args=args,

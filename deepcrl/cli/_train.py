@@ -8,8 +8,9 @@ import tyro
 from rich.console import Console
 
 from ..envs import PointMaze
-from ..io import run, RunResult
+from ..io import run, RunResult, Saving
 from ..train import Config
+from ._sinks import extra_sinks
 
 
 def train(
@@ -19,6 +20,9 @@ def train(
     first_seed: int = 0,
     out: Path | None = None,
     overwrite: bool = False,
+    saving: Annotated[Saving, tyro.conf.arg(name="")] = Saving(),  # noqa: B008
+    tensorboard: bool = False,
+    wandb: bool = False,
     plots: bool = True,
 ) -> int:
     """Train on a task.
@@ -29,17 +33,36 @@ def train(
         first_seed: The first of them; the others count on from it.
         out: The run's folder (by default runs/TASK-TIME).
         overwrite: Replace another run in that folder.
+        saving: What is saved for `deepcrl resume`.
+        tensorboard: Write events for TensorBoard to the run's folder.
+        wandb: Log to Weights & Biases, offline, in the run's folder.
         plots: Draw a learning curve and, for point mazes, trajectories and the critic's value map.
     """
     console = Console()
     if seeds < 1 or first_seed < 0:
         raise ValueError(f"`seeds` must be at least 1 and `first_seed` not negative, got {seeds} and {first_seed}.")
     out = Path("runs") / f"{config.env}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
-    result = run(config, seeds=range(first_seed, first_seed + seeds), out=out, overwrite=overwrite, console=console)
+    result = run(
+        config,
+        seeds=range(first_seed, first_seed + seeds),
+        out=out,
+        overwrite=overwrite,
+        saving=saving,
+        sinks=extra_sinks(out, tensorboard, wandb),
+        console=console,
+    )
+    return finish(result, out, plots, console)
+
+
+def finish(result: RunResult, out: Path, plots: bool, console: Console) -> int:
+    """Pictures, where the files are, and the exit status of a run."""
     drawn = _draw(result, out, console) if plots and result.rows else True
     console.print(f"Written to {out}", markup=False, soft_wrap=True)
     if result.interrupted:
+        console.print(f"Go on by: deepcrl resume {out}", markup=False, soft_wrap=True)
         return 130
+    if result.diverged:
+        return 3
     return 0 if drawn else 1
 
 

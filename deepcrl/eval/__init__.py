@@ -1,4 +1,4 @@
-"""Evaluation: roll-outs of a policy and their metrics."""
+"""Evaluation: roll-outs of a policy and their metrics, with intervals."""
 
 from ._rollout import (
     Episodes as Episodes,
@@ -6,3 +6,4 @@ from ._rollout import (
     evaluate as evaluate,
     rollout_episodes as rollout_episodes,
 )
+from ._statistics import bootstrap_interval as bootstrap_interval

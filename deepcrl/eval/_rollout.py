@@ -45,17 +45,20 @@ class Episodes(eqx.Module):
 
     def metrics(self) -> EvalMetrics:
         """The means over environments."""
+        return jax.tree.map(jnp.mean, self.per_episode())
+
+    def per_episode(self) -> EvalMetrics:
+        """The metrics of every single episode, leaves `env`."""
         success = self.success & self.alive
         steps: Int[Array, " env"] = jnp.sum(self.alive, axis=0)
         last = (steps - 1)[None, :]
-        per_env = EvalMetrics(
+        return EvalMetrics(
             success_any=jnp.any(success, axis=0).astype(jnp.float32),
             time_at_goal=jnp.sum(success, axis=0).astype(jnp.float32),
             success_end=jnp.take_along_axis(success, last, axis=0)[0].astype(jnp.float32),
             distance=jnp.take_along_axis(self.distance, last, axis=0)[0],
             episode_length=steps.astype(jnp.float32),
         )
-        return jax.tree.map(jnp.mean, per_env)
 
 
 def rollout_episodes(

@@ -1,5 +1,19 @@
-"""Runs in folders: the host loop, what it writes, what it shows."""
+"""Runs in folders: the host loop, what it writes, what it shows, and how a run goes on after it stopped."""
 
-from ._folder import read_metrics as read_metrics, RunFolder as RunFolder
-from ._log import AbstractSink as AbstractSink, metric_rows as metric_rows
-from ._runner import run as run, RunResult as RunResult
+from ._checkpoint import (
+    load_checkpoint as load_checkpoint,
+    read_about as read_about,
+    save_checkpoint as save_checkpoint,
+)
+from ._folder import Plan as Plan, read_metrics as read_metrics, RunFolder as RunFolder
+from ._log import AbstractSink as AbstractSink, metric_rows as metric_rows, WALL_CLOCK as WALL_CLOCK
+from ._policy import (
+    evaluate_policies as evaluate_policies,
+    export_policy as export_policy,
+    load_policies as load_policies,
+    load_policy as load_policy,
+    Policy as Policy,
+)
+from ._runner import resume as resume, run as run, RunResult as RunResult
+from ._sinks import TensorBoardSink as TensorBoardSink, WandbSink as WandbSink
+from ._store import CheckpointStore as CheckpointStore, Saving as Saving

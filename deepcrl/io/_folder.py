@@ -1,21 +1,44 @@
-"""A run's folder: `config.json`, `metrics.jsonl`, pictures. Checked before any long work; nothing is overwritten."""
+"""A run's folder: `config.json`, `metrics.jsonl`, `metrics.csv`, checkpoints, pictures. Nothing is overwritten."""
 
+import contextlib
+import csv
+import dataclasses
 import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from ..agents import Hypers
 from ..train import Config
+from ._checkpoint import PACKAGES
+from ._files import explained, locked, remove_folder, remove_unfinished, write_whole
 from ._log import AbstractSink
+from ._store import CheckpointStore, Saving
 
 
-_FILES = ("config.json", "metrics.jsonl")
+_FILES = ("config.json", "metrics.jsonl", "metrics.csv")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run is to do: all that `config.json` says of it."""
+
+    config: Config
+    """The settings."""
+    seeds: Sequence[int]
+    """One per lane."""
+    hypers: Hypers | None = None
+    """Numbers of the lanes, leaves `lane`; the config's by default."""
+    saving: Saving = dataclasses.field(default_factory=Saving)
+    """What is saved."""
 
 
 class RunFolder(AbstractSink):
@@ -30,6 +53,7 @@ class RunFolder(AbstractSink):
         **Raises:** `ValueError` if the path is a file, cannot be written to, or holds another run.
         """
         self.path = Path(path)
+        self._overwrite = overwrite
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"The run's folder {self.path} is a file. Choose another folder.")
         try:
@@ -38,34 +62,115 @@ class RunFolder(AbstractSink):
                 pass
         except OSError as error:
             raise ValueError(f"The run's folder {self.path} cannot be written to: {error}. Choose another.") from error
-        taken = [name for name in _FILES if (self.path / name).exists()]
-        if taken and not overwrite:
-            raise ValueError(
-                f"The folder {self.path} holds another run ({', '.join(taken)}). Choose another folder, or say that it "
-                "may be replaced: `--overwrite` (`overwrite=True`)."
-            )
-        for name in taken:
-            (self.path / name).unlink()
+        self._refuse_another_run()
+
+    @classmethod
+    def of_run(cls, path: str | Path) -> "RunFolder":
+        """The folder of a run that is to go on. **Raises** `ValueError` if it holds none."""
+        if not (Path(path) / "config.json").is_file():
+            raise ValueError(f"{path} holds no `config.json`: it is not the folder of a run.")
+        return cls(path, overwrite=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the folder for this process. **Raises** `ValueError` if another one holds it."""
+        with locked(self.path):
+            yield
+
+    def store(self, saving: Saving | None = None) -> CheckpointStore:
+        """The run's checkpoints."""
+        return CheckpointStore(self.path / "checkpoints", saving)
 
     def start(self, config: Config, seeds: Sequence[int]) -> None:
-        """Writes `config.json`: the config, the seeds, and what ran it."""
-        packages = ("deepcrl", "jax", "jaxlib", "equinox", "optax", "numpy")
+        """Writes `config.json` and empties the folder of the run before."""
+        self.begin(Plan(config, seeds))
+
+    def begin(self, plan: Plan) -> None:
+        """As `start`, with all of the plan. **Raises** `ValueError` if the folder holds another run by now."""
+        self._refuse_another_run()
+        remove_unfinished(self.path)
+        remove_folder(self.path / "checkpoints")
+        for name in _FILES:
+            (self.path / name).unlink(missing_ok=True)
+        self.write_plan(plan)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Writes `config.json`: the plan, and what runs it."""
         about: dict[str, Any] = {
-            "config": config.to_dict(),
-            "seeds": list(seeds),
-            "versions": {name: importlib.metadata.version(name) for name in packages},
+            "config": plan.config.to_dict(),
+            "seeds": list(plan.seeds),
+            "hypers": None if plan.hypers is None else _hypers_to_dict(plan.hypers),
+            "saving": dataclasses.asdict(plan.saving),
+            "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
             "python": platform.python_version(),
             "device": jax.devices()[0].device_kind,
             "cpu_count": os.cpu_count(),
         }
-        (self.path / "config.json").write_text(json.dumps(about, indent=2) + "\n")
+        with self._explained("config.json"):
+            write_whole(self.path / "config.json", json.dumps(about, indent=2) + "\n")
 
-    def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Appends one line per row to `metrics.jsonl`, on disk when this returns."""
-        with open(self.path / "metrics.jsonl", "a") as file:
+    def read_plan(self) -> Plan:
+        """The plan that was begun. **Raises** `ValueError` if `config.json` is not as it was written."""
+        try:
+            about = json.loads((self.path / "config.json").read_text())
+            config = Config.from_dict(about["config"])
+            seeds = [int(seed) for seed in about["seeds"]]
+            hypers = None if about.get("hypers") is None else _hypers_from_dict(config, about["hypers"])
+            saving = Saving(**about.get("saving", {}))
+        except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
+            raise ValueError(f"{self.path / 'config.json'} is not a run's: {type(error).__name__}: {error}.") from error
+        return Plan(config, seeds, hypers, saving)
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Appends one line per row to `metrics.jsonl` and `metrics.csv`, on disk when this returns."""
+        with self._explained("metrics.jsonl"), open(self.path / "metrics.jsonl", "a") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
             file.flush()
             os.fsync(file.fileno())
+        with self._explained("metrics.csv"), open(self.path / "metrics.csv", "a", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]) if rows else [])
+            if file.tell() == 0:
+                table.writeheader()
+            table.writerows(rows)
+
+    def keep_epochs(self, last: int) -> list[dict[str, Any]]:
+        """Drops the metrics of epochs after `last`, and gives back those that stay."""
+        path = self.path / "metrics.jsonl"
+        rows = [row for row in read_metrics(self.path) if row["epoch"] <= last] if path.exists() else []
+        with self._explained("metrics.jsonl"):
+            write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+            (self.path / "metrics.csv").unlink(missing_ok=True)
+        if rows:  # the table is made anew from the lines, which are the record
+            with open(self.path / "metrics.csv", "w", newline="") as file:
+                table = csv.DictWriter(file, list(rows[0]))
+                table.writeheader()
+                table.writerows(rows)
+        return rows
+
+    def check_room(self, checkpoint_bytes: int, saving: Saving) -> None:
+        """Raises `ValueError` if the disk has no room for one checkpoint beside the one before it."""
+        free = shutil.disk_usage(self.path).free
+        if saving.save_every and 2 * checkpoint_bytes > free:
+            raise ValueError(
+                f"The disk of {self.path} has {free / 1e9:.1f} GB free; two checkpoints of this run take "
+                f"{2 * checkpoint_bytes / 1e9:.1f} GB. Make room, choose another folder, lower `buffer_length`, leave the "
+                "replay buffer out (`--no-save-buffer`), or save nothing (`--save-every 0`)."
+            )
+
+    def _refuse_another_run(self) -> None:
+        taken = [name for name in (*_FILES, "checkpoints") if (self.path / name).exists()]
+        if taken and not self._overwrite:
+            raise ValueError(
+                f"The folder {self.path} holds another run ({', '.join(taken)}). Go on with that run by `deepcrl resume`, "
+                "choose another folder, or say that it may be replaced: `--overwrite` (`overwrite=True`)."
+            )
+
+    @contextlib.contextmanager
+    def _explained(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explained(error, self.path / name) from error
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
@@ -84,3 +189,14 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
             if number < len(lines):
                 raise ValueError(f"Line {number} of {file} is not JSON: {error}.") from error
     return rows
+
+
+def _hypers_to_dict(hypers: Hypers) -> dict[str, Any]:
+    values = {name: getattr(hypers, name) for name in Hypers.__dataclass_fields__}
+    return {name: value.tolist() for name, value in values.items() if value is not None}
+
+
+def _hypers_from_dict(config: Config, values: Mapping[str, Any]) -> Hypers:
+    paths, structure = jax.tree_util.tree_flatten_with_path(config.hypers())
+    leaves = [jnp.asarray(values[path[-1].name], leaf.dtype) for path, leaf in paths]
+    return jax.tree_util.tree_unflatten(structure, leaves)

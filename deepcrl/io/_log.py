@@ -2,7 +2,9 @@
 
 import abc
 import math
-from collections.abc import Sequence
+import resource
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,19 +13,24 @@ import numpy as np
 from ..train import Config, Metrics
 
 
+WALL_CLOCK = ("seconds", "env_steps_per_second", "updates_per_second", "memory_bytes")
+
+
 class AbstractSink(abc.ABC):
     """Where a run's metrics go. A sink of your own needs these two methods."""
 
     @abc.abstractmethod
     def start(self, config: Config, seeds: Sequence[int]) -> None:
-        """Called once, before the first epoch."""
+        """Called once, before the first epoch, and again when a run is resumed."""
 
     @abc.abstractmethod
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Called after each epoch with one row per lane: names to numbers, `None` for what is not finite."""
 
 
-def metric_rows(metrics: Metrics, seeds: Sequence[int], epoch: int, seconds: float) -> list[dict[str, Any]]:
+def metric_rows(
+    metrics: Metrics, seeds: Sequence[int], epoch: int, measured: Mapping[str, int | float]
+) -> list[dict[str, Any]]:
     """One flat row per lane.
 
     **Arguments:**
@@ -31,21 +38,29 @@ def metric_rows(metrics: Metrics, seeds: Sequence[int], epoch: int, seconds: flo
     - `metrics`: of one epoch, leaves `lane`.
     - `seeds`: of the lanes.
     - `epoch`: its number, from 1.
-    - `seconds`: wall-clock time since the run began.
+    - `measured`: by the host, of all lanes together: `seconds` since the run began (stops not counted),
+        `env_steps_per_second`, `updates_per_second`, `memory_bytes`. Nothing else in a row depends on the machine's speed.
 
     **Returns:** rows whose evaluation metrics have plain names (`success_any`) and whose agent's metrics are named by
     where they stand (`critic/loss`).
     """
-    columns: dict[str, Any] = {"env_steps": metrics.env_steps, "grad_steps": metrics.grad_steps}
+    columns: dict[str, Any] = {name: getattr(metrics, name) for name in ("env_steps", "grad_steps", "diverged")}
     for tree in (metrics.evaluation, metrics.agent):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             columns["/".join(str(part).lstrip(".") for part in path)] = leaf
     host = {name: np.asarray(leaf).tolist() for name, leaf in columns.items()}
     return [
-        {"epoch": epoch, "lane": lane, "seed": seed, "seconds": round(seconds, 3)}
+        {"epoch": epoch, "lane": lane, "seed": seed, **measured}
         | {name: _finite(values[lane]) for name, values in host.items()}
         for lane, seed in enumerate(seeds)
     ]
+
+
+def peak_memory() -> int:
+    """The most bytes used so far: of the first device where it says so, else of this process."""
+    stats = jax.devices()[0].memory_stats() or {}
+    kilo = 1 if sys.platform == "darwin" else 1024
+    return stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
 
 
 def _finite(value: int | float) -> int | float | None:

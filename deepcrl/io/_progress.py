@@ -33,8 +33,8 @@ def print_header(console: Console, trainer: Trainer, num_lanes: int) -> None:
 class EpochProgress:
     """A progress bar over epochs; a context manager. Silent where `console` is quiet."""
 
-    def __init__(self, console: Console, epochs: int):
-        """Shows nothing before it is entered."""
+    def __init__(self, console: Console, epochs: int, done: int = 0):
+        """Shows nothing before it is entered. `done` epochs are behind already."""
         self._progress = rich.progress.Progress(
             rich.progress.TextColumn("epoch {task.completed}/{task.total}"),
             rich.progress.BarColumn(bar_width=24),
@@ -45,7 +45,9 @@ class EpochProgress:
             console=console,
             disable=console.quiet,
         )
-        self._task = self._progress.add_task("compiling", total=epochs)
+        self._task = self._progress.add_task(
+            "compiling" if done < epochs else "nothing left to do", total=epochs, completed=done
+        )
 
     def __enter__(self) -> "EpochProgress":
         self._progress.start()
@@ -54,9 +56,11 @@ class EpochProgress:
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
 
-    def advance(self, env_steps_per_second: float, updates_per_second: float, success: float) -> None:
-        """One epoch done; throughput is summed over lanes, success averaged."""
+    def advance(self, env_steps_per_second: float, updates_per_second: float, success: float, diverged: int) -> None:
+        """One epoch done; throughput is summed over lanes, success averaged; `diverged` lanes no longer learn."""
         text = f"{env_steps_per_second:,.0f} env steps/s  {updates_per_second:,.0f} updates/s  success {success:.2f}"
+        if diverged:
+            text += f"  [bold red]{diverged} lane(s) diverged[/bold red]"
         self._progress.update(self._task, advance=1, description=text)
 
     def say(self, text: str) -> None:

@@ -1,10 +1,11 @@
-"""The host loop: epochs of all lanes in one program; metrics and pictures in between and after."""
+"""The host loop: epochs of all lanes in one program; metrics and checkpoints in between."""
 
+import contextlib
 import dataclasses
+import functools as ft
 import signal
 import time
-from collections.abc import Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,105 +13,207 @@ import jax
 import jax.numpy as jnp
 from rich.console import Console
 
+from ..agents import Hypers
 from ..train import check_memory, Config, make_train, Trainer, TrainState
-from ._folder import RunFolder
-from ._log import AbstractSink, metric_rows
+from ._folder import Plan, RunFolder
+from ._log import AbstractSink, metric_rows, peak_memory
 from ._progress import EpochProgress, print_header, print_table
+from ._resume import extended, restore_state
+from ._store import CheckpointStore, Saving
 
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """What [`deepcrl.io.run`][] did."""
+    """What [`deepcrl.io.run`][] or [`deepcrl.io.resume`][] did."""
 
     trainer: Trainer
     """The training function, with its environments and agent."""
     state: TrainState
     """The last state; leaves have a leading `lane` axis."""
     rows: list[dict[str, Any]]
-    """What was logged: one row per epoch and lane."""
+    """What was logged: one row per epoch and lane, of epochs before a stop as well."""
     interrupted: bool
-    """Whether Ctrl-C ended the run early."""
+    """Whether Ctrl-C or SIGTERM ended the run early."""
+
+    @property
+    def diverged(self) -> list[int]:
+        """The lanes that diverged, by their numbers."""
+        return jnp.flatnonzero(self.state.diverged).tolist()
 
 
 def run(
     config: Config,
     *,
     seeds: Sequence[int] = (0,),
+    hypers: Hypers | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
+    saving: Saving | None = None,
     sinks: Sequence[AbstractSink] = (),
     console: Console | None = None,
 ) -> RunResult:
-    """Trains one lane per seed, all in one program, logging after every epoch.
+    """Trains one lane per seed, all in one program, logging and saving between epochs.
 
-    The numbers are those of `jax.vmap(make_train(config))(seeds)`. The first Ctrl-C ends the run after the epoch in
-    flight, the second at once; what was logged is kept.
+    The numbers are those of `jax.vmap(make_train(config))(seeds)`. The first Ctrl-C (or SIGTERM) ends the run after the
+    epoch in flight, the second at once; what was logged and saved is kept, and [`deepcrl.io.resume`][] goes on from it.
+    A lane that diverges stops learning and is marked; the run ends early when no lane is left.
 
     **Arguments:**
 
     - `config`: of the run.
     - `seeds`: one lane each.
-    - `out`: the folder for `config.json` and `metrics.jsonl`; without, nothing is written.
+    - `hypers`: the lanes' numbers, leaves `lane`; `config.hypers()` for all of them by default.
+    - `out`: the folder for `config.json`, metrics and checkpoints; without, nothing is written.
     - `overwrite`: whether another run in that folder may be replaced.
+    - `saving`: how often to save, and how much.
     - `sinks`: where else the metrics go.
     - `console`: where progress is shown; a quiet one by default.
 
     **Raises:** `ValueError` for a folder that cannot be used, `MemoryError` for lanes that do not fit; both before
-    anything is compiled.
+    anything is compiled. `OSError`, with the remedy, if the disk fills up.
     """
     if not seeds:
         raise ValueError("`seeds` must list at least one seed.")
-    console = Console(quiet=True) if console is None else console
+    plan = Plan(config, seeds, hypers, Saving() if saving is None else saving)
     trainer = make_train(config)
     check_memory(trainer, lanes=len(seeds))
-    sinks = [*([] if out is None else [RunFolder(out, overwrite=overwrite)]), *sinks]
-    for sink in sinks:
-        sink.start(config, seeds)
-    print_header(console, trainer, len(seeds))
-
-    rows: list[dict[str, Any]] = []
-    began = time.perf_counter()
-    with EpochProgress(console, config.epochs) as progress, _stop_at_interrupt(progress) as stop:
-        state = jax.vmap(trainer.init)(jnp.asarray(seeds))
-        # The old state's memory, buffer included, becomes the new one's.
-        epoch = jax.jit(jax.vmap(trainer.epoch), donate_argnums=0)
-        for number in range(1, config.epochs + 1):
-            if stop:
-                break
-            before = time.perf_counter()
-            state, metrics = jax.block_until_ready(epoch(state))
-            now = time.perf_counter()
-            new_rows = metric_rows(metrics, seeds, number, now - began)
-            rows += new_rows
-            for sink in sinks:
-                sink.write(new_rows)
-            progress.advance(
-                env_steps_per_second=len(seeds) * config.env_steps_per_epoch / (now - before),
-                updates_per_second=len(seeds) * config.steps_per_epoch * config.updates_per_step / (now - before),
-                success=float(jnp.mean(metrics.success_any)),
-            )
-    if rows:
-        print_table(console, rows)
-    return RunResult(trainer=trainer, state=state, rows=rows, interrupted=bool(stop))
+    folder = None if out is None else RunFolder(out, overwrite=overwrite)
+    with contextlib.nullcontext() if folder is None else folder.locked():
+        if folder is not None:
+            folder.check_room(len(seeds) * _checkpoint_bytes(trainer, plan.saving), plan.saving)
+            folder.begin(plan)
+        loop = _Loop(trainer, plan, folder, sinks, console)
+        return loop.run(lambda: initial_state(trainer, plan), rows=[])
 
 
-@contextmanager
-def _stop_at_interrupt(progress: EpochProgress):
-    """Yields a list that is empty until Ctrl-C; a second Ctrl-C raises `KeyboardInterrupt`."""
+def resume(
+    path: str | Path,
+    *,
+    total_env_steps: int | None = None,
+    sinks: Sequence[AbstractSink] = (),
+    console: Console | None = None,
+) -> RunResult:
+    """Goes on with a run that was stopped, as if it had not been: on a CPU its numbers are the same, bit for bit.
+
+    The run starts again from its newest checkpoint; metrics of later epochs are dropped and computed again. Without any
+    checkpoint it starts from the beginning.
+
+    **Arguments:**
+
+    - `path`: the run's folder.
+    - `total_env_steps`: a new, higher budget, to train for longer. It is rounded down to whole epochs of the same size.
+    - `sinks`, `console`: as for [`deepcrl.io.run`][].
+
+    **Raises:** `ValueError` for a folder without a run, one in use by another process, a damaged checkpoint, or a
+    `config.json` that was changed since the checkpoint in a field that may not change.
+    """
+    folder = RunFolder.of_run(path)
+    with folder.locked():
+        plan = folder.read_plan()
+        if total_env_steps is not None:
+            plan = dataclasses.replace(plan, config=extended(plan.config, total_env_steps))
+        trainer = make_train(plan.config)
+        check_memory(trainer, lanes=len(plan.seeds))
+        init = ft.partial(initial_state, trainer, plan)
+        found = restore_state(folder.store(), plan, jax.eval_shape(init))
+        epoch, state = (0, None) if found is None else found
+        if total_env_steps is not None:
+            folder.write_plan(plan)
+        loop = _Loop(trainer, plan, folder, sinks, console)
+        return loop.run(init if state is None else lambda: state, rows=folder.keep_epochs(epoch))
+
+
+def initial_state(trainer: Trainer, plan: Plan) -> TrainState:
+    """The state before the first epoch, leaves `lane ...`."""
+    return jax.vmap(trainer.init, in_axes=(0, None if plan.hypers is None else 0))(jnp.asarray(plan.seeds), plan.hypers)
+
+
+def _checkpoint_bytes(trainer: Trainer, saving: Saving) -> int:
+    return trainer.state_bytes() - (0 if saving.save_buffer else trainer.config.buffer_bytes)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loop:
+    trainer: Trainer
+    plan: Plan
+    folder: RunFolder | None
+    sinks: Sequence[AbstractSink]
+    console: Console | None
+
+    def run(self, start: Callable[[], TrainState], rows: list[dict[str, Any]]) -> RunResult:
+        """From the state that `start` gives and the epoch after the last one in `rows`."""
+        config, seeds = self.plan.config, self.plan.seeds
+        console = Console(quiet=True) if self.console is None else self.console
+        for sink in self.sinks:
+            sink.start(config, seeds)
+        sinks = [*([] if self.folder is None else [self.folder]), *self.sinks]
+        store = None if self.folder is None else self.folder.store(self.plan.saving)
+        done, before_stop = (rows[-1]["epoch"], rows[-1]["seconds"]) if rows else (0, 0.0)
+        print_header(console, self.trainer, len(seeds))
+
+        began = time.perf_counter() - before_stop
+        with EpochProgress(console, config.epochs, done) as progress, _stop_at_signals(progress) as stop:
+            state = start()
+            # The old state's memory, buffer included, becomes the new one's.
+            epoch = jax.jit(jax.vmap(self.trainer.epoch), donate_argnums=0)
+            for number in range(done + 1, config.epochs + 1):
+                before = time.perf_counter()
+                state, metrics = jax.block_until_ready(epoch(state))
+                now = time.perf_counter()
+                measured = self._measured(now - began, now - before)
+                new_rows = metric_rows(metrics, seeds, number, measured)
+                rows = rows + new_rows
+                for sink in sinks:
+                    sink.write(new_rows)
+                success, diverged = float(jnp.mean(metrics.success_any)), int(jnp.sum(metrics.diverged))
+                progress.advance(measured["env_steps_per_second"], measured["updates_per_second"], success, diverged)
+                last = bool(stop) or number == config.epochs or diverged == len(seeds)
+                if store is not None:
+                    self._save(store, state, number, success, last)
+                if last:
+                    break
+        if diverged := int(jnp.sum(state.diverged)):
+            console.print(f"[bold red]{diverged} of {len(seeds)} lane(s) diverged[/bold red] and stopped learning.")
+        if rows:
+            print_table(console, rows)
+        return RunResult(trainer=self.trainer, state=state, rows=rows, interrupted=bool(stop))
+
+    def _measured(self, total: float, epoch: float) -> dict[str, int | float]:
+        config, lanes = self.plan.config, len(self.plan.seeds)
+        return {
+            "seconds": round(total, 3),
+            "env_steps_per_second": round(lanes * config.env_steps_per_epoch / epoch, 1),
+            "updates_per_second": round(lanes * config.steps_per_epoch * config.updates_per_step / epoch, 1),
+            "memory_bytes": peak_memory(),
+        }
+
+    def _save(self, store: CheckpointStore, state: TrainState, epoch: int, success: float, last: bool) -> None:
+        every = self.plan.saving.save_every
+        if every and (last or epoch % every == 0):
+            about = {"config": self.plan.config.to_dict(), "seeds": list(self.plan.seeds)}
+            store.save(state, epoch, success, about)
+        if last:
+            store.wait()
+
+
+@contextlib.contextmanager
+def _stop_at_signals(progress: EpochProgress):
+    """Yields a list that is empty until Ctrl-C or SIGTERM; a second one raises `KeyboardInterrupt`."""
     stop: list[bool] = []
 
-    def on_interrupt(signum: int, frame: object) -> None:
+    def on_signal(signum: int, frame: object) -> None:
         if stop:
             raise KeyboardInterrupt
         stop.append(True)
-        progress.say("Stopping after this epoch; Ctrl-C again stops at once. What was logged is kept.")
+        progress.say("Stopping after this epoch; Ctrl-C again stops at once. What was logged and saved is kept.")
 
     try:
-        previous = signal.signal(signal.SIGINT, on_interrupt)
-    except ValueError:  # not in the main thread: Ctrl-C is not ours to handle
+        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: signals are not ours to handle
         yield stop
         return
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

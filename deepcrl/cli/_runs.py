@@ -1,0 +1,86 @@
+"""`deepcrl resume`, `deepcrl eval`, `deepcrl export`: what can be done with a run's folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from ..eval import bootstrap_interval
+from ..io import evaluate_policies, export_policy, load_policies, resume as resume_run
+from ._sinks import extra_sinks
+from ._train import finish
+
+
+def resume(
+    run: Annotated[Path, tyro.conf.Positional],
+    *,
+    total_env_steps: int | None = None,
+    tensorboard: bool = False,
+    wandb: bool = False,
+    plots: bool = True,
+) -> int:
+    """Go on with a run that was stopped or killed, as if it had not been.
+
+    Args:
+        run: The run's folder.
+        total_env_steps: A higher budget, to train for longer; rounded down to whole epochs.
+        tensorboard: Write events for TensorBoard to the run's folder.
+        wandb: Log to Weights & Biases, offline, in the run's folder.
+        plots: Draw the pictures of `deepcrl train`.
+    """
+    console = Console()
+    sinks = extra_sinks(run, tensorboard, wandb)
+    result = resume_run(run, total_env_steps=total_env_steps, sinks=sinks, console=console)
+    return finish(result, run, plots, console)
+
+
+def evaluate(
+    path: Annotated[Path, tyro.conf.Positional],
+    *,
+    env: str | None = None,
+    episodes: int = 1000,
+    last: bool = False,
+    seed: int = 0,
+) -> None:
+    """Measure the success of a run's policies, or of an exported one.
+
+    Args:
+        path: A run's folder, or a policy's.
+        env: The task; by default the one trained on.
+        episodes: How many fresh episodes, for every lane.
+        last: Take the newest checkpoint of a run instead of the one with the highest success.
+        seed: Of starts, goals and chance.
+    """
+    policies = load_policies(path, best=not last)
+    outcomes = evaluate_policies(policies, env=env, episodes=episodes, seed=seed)
+    console = Console()
+    over = "lanes" if len(policies) > 1 else "episodes"
+    console.print(
+        f"{path}: {len(policies)} lane(s), {episodes} episodes each, on {env or policies[0].env}", markup=False
+    )
+    for name, values in outcomes.items():
+        units = values.mean(axis=1) if len(policies) > 1 else values[0]
+        low, high = bootstrap_interval(units, seed=seed)
+        lanes = "" if len(policies) == 1 else "  (" + ", ".join(f"{mean:.3f}" for mean in values.mean(axis=1)) + ")"
+        console.print(f"{name:12} {units.mean():.3f}  [{low:.3f}, {high:.3f}]{lanes}", markup=False, highlight=False)
+    console.print(f"In square brackets: 95 % bootstrap interval of the mean over {over}.", markup=False)
+
+
+def export(
+    run: Annotated[Path, tyro.conf.Positional],
+    out: Annotated[Path, tyro.conf.Positional],
+    *,
+    best: bool = False,
+    lane: int | None = None,
+) -> None:
+    """Write one policy of a run to a small folder of its own, for `deepcrl.load_policy`.
+
+    Args:
+        run: The run's folder.
+        out: The policy's folder, which must not be there yet.
+        best: Take the checkpoint with the highest success instead of the newest.
+        lane: Which lane; by default the one with the highest success at that checkpoint.
+    """
+    policy = export_policy(run, out, best=best, lane=lane)
+    Console().print(f"Lane {policy.lane}, epoch {policy.epoch}: written to {out}", markup=False, soft_wrap=True)

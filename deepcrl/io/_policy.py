@@ -1,0 +1,232 @@
+"""Policies to take away: the actor of one lane with what is needed to act, as a checkpoint of its own."""
+
+import dataclasses
+import functools as ft
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, PyTree
+
+from .._errors import check_integer
+from ..agents import AbstractAgent, AGENTS, AgentSpec, Hypers
+from ..envs import Box
+from ..eval import Episodes, rollout_episodes
+from ..train import Config, env_spec, make_train
+from ..train._serialise import from_dict
+from ._checkpoint import load_checkpoint, read_about, save_checkpoint
+from ._folder import read_metrics, RunFolder
+from ._runner import initial_state
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Policy:
+    """A trained policy: `policy(observation, goal)` is its deterministic action."""
+
+    config: Mapping[str, Any]
+    """The settings of the run it is from, as `Config.to_dict` has them."""
+    spec: AgentSpec
+    """Sizes of observation, goal and action."""
+    action_space: Box
+    """The actions of the environment."""
+    lane: int
+    """Which lane of the run."""
+    epoch: int
+    """After which epoch."""
+    success: float | None
+    """`success_any` of the evaluation after that epoch."""
+    agent: AbstractAgent
+    """The algorithm, which knows how to act."""
+    state: PyTree
+    """What it learnt; parts that acting does not need may be `jax.ShapeDtypeStruct`s."""
+    hypers: Hypers
+    """The lane's numbers."""
+
+    @property
+    def env(self) -> str:
+        """The name of the task it was trained on."""
+        return self.config["env"]
+
+    def __call__(self, observation: ArrayLike, goal: ArrayLike) -> Float[Array, " action"]:
+        """**Arguments:**
+
+        - `observation`, `goal`: of one step, as the environment's `observation` and `desired_goal`.
+
+        **Returns:** the action, in the environment's own units.
+
+        **Raises:** `ValueError` for arrays of other sizes.
+        """
+        observation, goal = jnp.asarray(observation, jnp.float32), jnp.asarray(goal, jnp.float32)
+        expected = (self.spec.observation_size,), (self.spec.goal_size,)
+        if (observation.shape, goal.shape) != expected:
+            raise ValueError(
+                f"This policy takes an observation and a goal of shapes {expected[0]} and {expected[1]}, got "
+                f"{observation.shape} and {goal.shape}. For a batch: `jax.vmap(policy)`."
+            )
+        return self._act(observation, goal)
+
+    @ft.cached_property
+    def _act(self) -> Callable[[Array, Array], Array]:
+        arrays, rest = eqx.partition((self.state, self.hypers), eqx.is_array)
+
+        @jax.jit
+        def act(arrays: PyTree, observation: Array, goal: Array) -> Array:
+            state, hypers = eqx.combine(arrays, rest)
+            unit = self.agent.act(state, observation, goal, hypers, key=jr.key(0), deterministic=True)
+            return self.action_space.from_unit(unit)
+
+        return ft.partial(act, arrays)
+
+
+def export_policy(run: str | Path, out: str | Path, *, best: bool = False, lane: int | None = None) -> Policy:
+    """Writes one policy of a run to a small folder of its own, for [`deepcrl.load_policy`][].
+
+    **Arguments:**
+
+    - `run`: the run's folder.
+    - `out`: the policy's folder, which must not be there yet.
+    - `best`: the checkpoint with the highest success instead of the newest.
+    - `lane`: which lane; by default the one with the highest success at that checkpoint.
+
+    **Returns:** the policy.
+
+    **Raises:** `ValueError` for a folder without a run or checkpoint, and for a lane that is not there.
+    """
+    policies = load_policies(run, best=best)
+    if lane is not None and not 0 <= lane < len(policies):
+        raise ValueError(f"`lane` must be one of the run's {len(policies)}, from 0; got {lane}.")
+    policy = max(policies, key=lambda policy: policy.success or 0.0) if lane is None else policies[lane]
+    about = {name: getattr(policy, name) for name in ("config", "lane", "epoch", "success")}
+    about |= {"kind": "policy", "spec": dataclasses.asdict(policy.spec)}
+    about |= {"low": policy.action_space.low.tolist(), "high": policy.action_space.high.tolist()}
+    save_checkpoint(out, {"state": _acting_part(policy.state), "hypers": policy.hypers}, about)
+    return policy
+
+
+def load_policy(path: str | Path) -> Policy:
+    """A policy from the folder that `deepcrl export` wrote. It needs no environment to act.
+
+    ```python
+    policy = deepcrl.load_policy("policy")
+    action = policy(observation, goal)
+    ```
+
+    **Raises:** `ValueError` for a folder that holds no policy, or a damaged one.
+    """
+    about = read_about(path)
+    try:
+        if about.get("kind") != "policy":
+            raise ValueError(f"{path} holds no policy. Write one by `deepcrl export RUN {path}`.")
+        agent_values = dict(about["config"]["agent"])
+        agent = from_dict(AGENTS[agent_values.pop("name")], agent_values)
+        spec = AgentSpec(**about["spec"])
+        space = Box(np.asarray(about["low"], np.float32), np.asarray(about["high"], np.float32))
+        rest = {name: about[name] for name in ("config", "lane", "epoch", "success")}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds a policy that cannot be read: {type(error).__name__}: {error}.") from error
+    full = jax.eval_shape(lambda key: agent.init(spec, key=key), jr.key(0))
+    template = {"state": _acting_part(full), "hypers": jax.eval_shape(agent.hypers)}
+    loaded = load_checkpoint(path, template)
+    state = eqx.combine(loaded["state"], full)
+    return Policy(**rest, spec=spec, action_space=space, agent=agent, state=state, hypers=loaded["hypers"])
+
+
+def load_policies(path: str | Path, *, best: bool = True) -> list[Policy]:
+    """The policies of all lanes of a run, or the one of a policy's folder.
+
+    **Arguments:**
+
+    - `path`: a run's folder or a policy's.
+    - `best`: a run's checkpoint with the highest success, or else its newest.
+
+    **Raises:** `ValueError` for a folder that has neither, or no checkpoint yet.
+    """
+    if not (Path(path) / "config.json").is_file():
+        if not (Path(path) / "checkpoint.json").is_file():
+            raise ValueError(f"{path} holds neither a run nor a policy.")
+        return [load_policy(path)]
+    folder = RunFolder.of_run(path)
+    plan, store = folder.read_plan(), folder.store()
+    checkpoint = store.best() if best else store.last()
+    if checkpoint is None:
+        raise ValueError(f"The run {path} has no checkpoint: it saved nothing, or its first epoch has not ended.")
+    trainer = make_train(plan.config)
+    state = jax.eval_shape(ft.partial(initial_state, trainer, plan))
+    # Named as in the whole state, of which this is a part.
+    loaded = load_checkpoint(checkpoint, {"agent": state.agent, "hypers": state.hypers}, partial=True)
+    epoch = int(read_about(checkpoint)["epoch"])
+    success = {row["lane"]: row["success_any"] for row in read_metrics(path) if row["epoch"] == epoch}
+    return [
+        Policy(
+            config=plan.config.to_dict(),
+            spec=trainer.spec,
+            action_space=trainer.env.action_space(trainer.env_params),
+            lane=lane,
+            epoch=epoch,
+            success=success.get(lane),
+            agent=trainer.agent,
+            state=_lane(loaded["agent"], lane),
+            hypers=_lane(loaded["hypers"], lane),
+        )
+        for lane in range(len(plan.seeds))
+    ]
+
+
+def evaluate_policies(
+    policies: Sequence[Policy], *, env: str | None = None, episodes: int = 1000, seed: int = 0
+) -> dict[str, Float[np.ndarray, "lane episode"]]:
+    """What each of several policies of one run achieves in fresh episodes.
+
+    **Arguments:**
+
+    - `policies`: one or more, of one run.
+    - `env`: the name of the task; by default the one that the run evaluates on.
+    - `episodes`: of each policy, side by side.
+    - `seed`: of starts, goals and chance; the same for all policies.
+
+    **Returns:** per episode, `success_any` and `success_end`, 0 or 1, and `time_at_goal` in steps.
+
+    **Raises:** `ValueError` for a task of other sizes.
+    """
+    check_integer("episodes", episodes)
+    config = Config.from_dict(policies[0].config)
+    if env is not None:
+        config = dataclasses.replace(config, eval_env=env)
+    task, params = config.make_eval_env()
+    if env_spec(task, params) != policies[0].spec:
+        raise ValueError(f"The task has sizes {env_spec(task, params)}, the policy {policies[0].spec}.")
+
+    @jax.jit
+    def outcomes(arrays: PyTree) -> Episodes:
+        def lane(arrays: PyTree) -> Episodes:
+            state, hypers = eqx.combine(arrays, rest)
+            act = lambda o, g, *, key: policies[0].agent.act(state, o, g, hypers, key=key, deterministic=True)
+            return rollout_episodes(task, params, act, episodes, key=jr.key(seed), keep_obs=False)
+
+        return jax.vmap(lane)(arrays)
+
+    parts, rests = zip(
+        *[eqx.partition((policy.state, policy.hypers), eqx.is_array) for policy in policies], strict=True
+    )
+    rest = rests[0]
+    episodes_of_lanes = outcomes(jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts))
+    metrics = jax.vmap(Episodes.per_episode)(episodes_of_lanes)
+    return {name: np.asarray(getattr(metrics, name)) for name in ("success_any", "success_end", "time_at_goal")}
+
+
+def _lane(tree: PyTree, lane: int) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[lane], tree)
+
+
+def _acting_part(state: PyTree) -> PyTree:
+    """An agent's state without what acting does not need: where it has a field `policy`, only that."""
+    top = {path[0] for path, _ in jax.tree_util.tree_leaves_with_path(state) if path}
+    policy = jax.tree_util.GetAttrKey("policy")
+    if policy not in top:
+        return state
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: leaf if path[0] == policy else None, state)

@@ -1,0 +1,71 @@
+"""Sinks for programs that draw curves. Both packages are extras, imported when a sink is made."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from ..train import Config
+from ._log import AbstractSink
+
+
+_LABELS = ("epoch", "lane", "seed", "env_steps")
+
+
+class TensorBoardSink(AbstractSink):
+    """Writes events for TensorBoard: one curve per metric and lane, over environment steps."""
+
+    def __init__(self, folder: str | Path):
+        """**Arguments:** `folder`: for the events. **Raises:** `ImportError` without the extra `tensorboard`."""
+        try:
+            from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ImportError("This sink needs tensorboardX: pip install 'deepcrl[tensorboard]'") from error
+        self._writer = SummaryWriter(str(folder))
+
+    def start(self, config: Config, seeds: Sequence[int]) -> None:
+        """Writes the config as text."""
+        self._writer.add_text("config", f"```\n{config.to_json()}```", 0)
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Adds one point to every curve whose metric is finite; on disk when this returns."""
+        for row in rows:
+            for name, value in row.items():
+                if name not in _LABELS and value is not None:
+                    self._writer.add_scalar(f"{name}/lane_{row['lane']}", value, row["env_steps"])
+        self._writer.flush()
+
+
+class WandbSink(AbstractSink):
+    """Logs to Weights & Biases. Offline unless told otherwise: `wandb sync` uploads the folder when you want it."""
+
+    def __init__(self, folder: str | Path, project: str = "deepcrl", mode: Literal["offline", "online"] = "offline"):
+        """**Arguments:**
+
+        - `folder`: for the logs; made if it is not there.
+        - `project`: where the run is listed.
+        - `mode`: `"online"` uploads while the run goes on.
+
+        **Raises:** `ImportError` without the extra `wandb`.
+        """
+        try:
+            import wandb  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            raise ImportError("This sink needs wandb: pip install 'deepcrl[wandb]'") from error
+        self._wandb, self._folder, self._project, self._mode = wandb, Path(folder), project, mode
+        self._run: Any = None
+
+    def start(self, config: Config, seeds: Sequence[int]) -> None:
+        """Begins a run of theirs; a resumed run of ours is a second one of theirs."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        settings = {**config.to_dict(), "seeds": list(seeds)}
+        self._run = self._wandb.init(project=self._project, mode=self._mode, dir=str(self._folder), config=settings)
+
+    def write(self, rows: Sequence[dict[str, Any]]) -> None:
+        """One record per epoch, with `metric/lane_0` and so on as names."""
+        values = {
+            f"{name}/lane_{row['lane']}": value
+            for row in rows
+            for name, value in row.items()
+            if name not in _LABELS and value is not None
+        }
+        self._run.log({"env_steps": rows[0]["env_steps"], **values}, step=rows[0]["epoch"])
