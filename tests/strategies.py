@@ -85,24 +85,22 @@ def config_fields(draw):
 
 
 @st.composite
-def trunks(draw):
-    """Any `Trunk` whose blocks hold 4 layers or fewer."""
-    from deepcrl.nn import Trunk
-
+def trunk_fields(draw):
+    """Every field of a `Trunk` that may be, whose blocks hold 4 layers or fewer."""
     block, norm = (draw(st.sampled_from(names)) for names in (["paper", "simba", "bronet"], ["layer", "rms", "none"]))
-    return Trunk(
-        block=block,
-        layers_per_block=draw(st.sampled_from([None, 1, 2, 4])) if block == "paper" else None,
-        norm=norm,
-        activation=draw(st.sampled_from(["swish", "relu", "gelu"])),
-        residual=draw(st.booleans()),
-        tied=draw(st.booleans()),
-        final_norm=draw(st.booleans()) and norm != "none",
-    )
+    return {
+        "block": block,
+        "layers_per_block": draw(st.sampled_from([None, 1, 2, 4])) if block == "paper" else None,
+        "norm": norm,
+        "activation": draw(st.sampled_from(["swish", "relu", "gelu"])),
+        "residual": draw(st.booleans()),
+        "tied": draw(st.booleans()),
+        "final_norm": draw(st.booleans()) and norm != "none",
+    }
 
 
 def agent_fields():
-    """Every field of `CRL`."""
+    """Every field of `CRL`, of which `trunk` by the fields of its own."""
     depths, sizes, rates = st.integers(1, 256).map(lambda blocks: 4 * blocks), st.integers(1, 2048), st.floats(0.0, 1.0)
     return st.fixed_dictionaries(
         {
@@ -110,7 +108,7 @@ def agent_fields():
             "actor_depth": st.none() | depths,
             "critic_depth": st.none() | depths,
             "width": sizes,
-            "trunk": trunks(),
+            "trunk": trunk_fields(),
             "repr_dim": sizes.map(lambda size: 2 * size),
             "output_norm": st.sampled_from(["none", "layer", "unit"]),
             "energy": st.sampled_from(["norm", "l2_squared", "l1", "dot", "cosine", "mrn"]),

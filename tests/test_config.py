@@ -20,8 +20,10 @@ CORRIDOR = "11111/1R0G1/11111"
 def test_files_give_back_the_config_and_derived_numbers_add_up(fields, agent):
     from deepcrl import Config
     from deepcrl.agents import CRL
+    from deepcrl.nn import Trunk
 
-    config = Config(agent=CRL(**agent), **fields)
+    assert {field.name for field in dataclasses.fields(Trunk)} == set(agent["trunk"])
+    config = Config(agent=CRL(**{**agent, "trunk": Trunk(**agent["trunk"])}), **fields)
     assert {field.name for field in dataclasses.fields(config)} == {*fields, "agent"}
     assert {field.name for field in dataclasses.fields(config.agent)} == set(agent)
     for copy in (Config.from_json(config.to_json()), Config.from_toml(config.to_toml())):
@@ -276,7 +278,10 @@ def test_hypers_are_the_agents_numbers_as_arrays():
     hypers = config.hypers()
     assert (int(hypers.actor_depth), int(hypers.critic_depth)) == (4, 8)
     assert (float(hypers.gamma), float(hypers.actor_lr)) == (1.0, 0.5)
+    assert hypers.tau is None  # contrastive RL has no target networks
     for name, value in vars(hypers).items():
+        if value is None:
+            continue
         assert value.shape == ()
         assert value.dtype == (jnp.int32 if name.endswith("depth") else jnp.float32)
 
