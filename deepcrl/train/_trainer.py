@@ -1,5 +1,6 @@
 """The one training loop: collect, add, sample, relabel, update, evaluate."""
 
+import dataclasses
 import os
 from typing import Any
 
@@ -22,6 +23,7 @@ from ._acting import acting_policy
 from ._config import Config, env_spec, example_transition
 from ._divergence import freeze_diverged
 from ._lanes import check_hypers
+from ._staircase import Depths, LaneFunction
 from ._state import Metrics, TrainResult, TrainState
 
 
@@ -32,7 +34,7 @@ class Trainer:
     lanes. `train(seed, hypers)` is `init(seed, hypers)` followed by a scan of `epoch`.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, depths: Depths | None = None):
         """Builds environments, agent and buffer of a config; compiles nothing."""
         self.config = config
         self.agent = config.agent
@@ -40,10 +42,12 @@ class Trainer:
         self.eval_env, self.eval_env_params = config.make_eval_env()
         self.spec = env_spec(self.env, self.env_params)
         self.queue = config.queue()
-        self._train = jax.jit(self._train_lane)
-        self._init = jax.jit(self._init_lane)
-        self._epoch = jax.jit(self._epoch_lane)
-        self._evaluate = jax.jit(self._evaluate_lane)
+        self._shallow: dict[tuple[int, int], Trainer] = {}
+        given = lambda trainer, state: state
+        self._train = LaneFunction(self, Trainer._fresh_lane, Trainer._train_lane, depths)
+        self._init = LaneFunction(self, Trainer._fresh_lane, Trainer._prefill_lane, depths)
+        self._epoch = LaneFunction(self, given, Trainer._epoch_lane, depths)
+        self._evaluate = LaneFunction(self, given, lambda trainer, state: (None, trainer._evaluate_lane(state)), depths)
 
     def __call__(self, seed: Any, hypers: Hypers | None = None) -> TrainResult:
         """**Arguments:**
@@ -53,11 +57,12 @@ class Trainer:
 
         **Returns:** the state after the last epoch and the metrics of all epochs.
         """
-        return self._train(as_key(seed), self._checked(hypers))
+        state, metrics = self._train(as_key(seed), self._checked(hypers))
+        return TrainResult(state=state, metrics=metrics)
 
     def init(self, seed: Any, hypers: Hypers | None = None) -> TrainState:
         """Fresh networks, and a buffer prefilled by the untrained policy; arguments as for a call."""
-        return self._init(as_key(seed), self._checked(hypers))
+        return self._init(as_key(seed), self._checked(hypers))[0]
 
     def epoch(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch of roll-outs and updates, and the evaluation after it.
@@ -70,11 +75,24 @@ class Trainer:
 
     def evaluate(self, state: TrainState) -> EvalMetrics:
         """The policy (by default its mode) in `config.eval_envs` fresh episodes. The same state gives the same numbers."""
-        return self._evaluate(state)
+        return self._evaluate(state)[1]
+
+    def at_depth(self, actor_depth: int, critic_depth: int) -> "Trainer":
+        """The same with networks of other depths."""
+        depth = (actor_depth, critic_depth)
+        if depth not in self._shallow:
+            config = dataclasses.replace(self.config, agent=self.agent.at_depth(actor_depth, critic_depth))
+            with jax.ensure_compile_time_eval():  # it outlives the trace that may be going on
+                self._shallow[depth] = Trainer(config)
+        return self._shallow[depth]
+
+    def lane_shapes(self) -> TrainState:
+        """One lane's state as `jax.ShapeDtypeStruct`s."""
+        return jax.eval_shape(self._fresh_lane, jr.key(0), self.config.hypers())
 
     def state_bytes(self) -> int:
         """Bytes of one lane's `TrainState`, buffer included; nothing is allocated to find out."""
-        return tree_bytes(jax.eval_shape(self._init_lane, jr.key(0), self.config.hypers()))
+        return tree_bytes(self.lane_shapes())
 
     def policy(self, state: TrainState, *, deterministic: bool = True):
         """The policy of one lane: a function `policy(observation, goal, key=key)` of one sample."""
@@ -90,17 +108,16 @@ class Trainer:
 
     # -- one lane --------------------------------------------------------------------------------------------------
 
-    def _train_lane(self, key: Key, hypers: Hypers) -> TrainResult:
+    def _train_lane(self, state: TrainState) -> tuple[TrainState, Metrics]:
         def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
             return self._epoch_lane(state)
 
-        state, metrics = jax.lax.scan(epoch, self._init_lane(key, hypers), length=self.config.epochs)
-        return TrainResult(state=state, metrics=metrics)
+        return jax.lax.scan(epoch, self._prefill_lane(state)[0], length=self.config.epochs)
 
-    def _init_lane(self, key: Key, hypers: Hypers) -> TrainState:
+    def _fresh_lane(self, key: Key, hypers: Hypers) -> TrainState:
         agent_key, env_key, root_key = jr.split(key, 3)
         obs, env_state = batched_reset(self.env, self.env_params, self.config.num_envs, key=env_key)
-        state = TrainState(
+        return TrainState(
             agent=self.agent.init(self.spec, key=agent_key),
             hypers=hypers,
             env=env_state,
@@ -112,10 +129,11 @@ class Trainer:
             diverged=jnp.zeros((), bool),
         )
 
+    def _prefill_lane(self, state: TrainState) -> tuple[TrainState, None]:
         def prefill(state: TrainState, _: None) -> tuple[TrainState, None]:
             return self._collect(state), None
 
-        return jax.lax.scan(prefill, state, length=self.config.prefill_rollouts)[0]
+        return jax.lax.scan(prefill, state, length=self.config.prefill_rollouts)
 
     def _epoch_lane(self, state: TrainState) -> tuple[TrainState, Metrics]:
         def step(state: TrainState, _: None) -> tuple[TrainState, PyTree]:
