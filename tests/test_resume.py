@@ -1,0 +1,362 @@
+"""A run that is stopped, killed or extended ends where an undisturbed one ends: same rows, same state, bit for bit."""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from run_killed import chain, launch
+from strategies import shared_programs, tiny
+
+
+EPOCHS = 4
+SEEDS = (0, 5, 0, 5)
+
+
+def config(epochs=EPOCHS):
+    return tiny(agent={"depth": 16}, epochs=epochs, total_env_steps=80 + 40 * epochs)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs(tmp_path_factory):
+    with shared_programs(tmp_path_factory.getbasetemp() / "programs") as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def hypers():
+    """Four lanes of different depth."""
+    from deepcrl import lanes
+
+    built = [lanes(config(), seeds=[0], depth=[depth]).hypers for depth in (4, 8, 12, 16)]
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *built)
+
+
+@pytest.fixture(scope="module")
+def straight(hypers, tmp_path_factory):
+    """The undisturbed run, with its folder."""
+    from deepcrl.io import run
+
+    out = tmp_path_factory.mktemp("straight")
+    return run(config(), seeds=SEEDS, hypers=hypers, out=out), out
+
+
+@pytest.fixture(scope="module")
+def stopped(hypers, tmp_path_factory):
+    """The folder of the same run, stopped after two epochs."""
+    from deepcrl.io import AbstractSink, run
+
+    class Stop(AbstractSink):
+        def start(self, config, seeds):
+            pass
+
+        def write(self, rows):
+            if rows[0]["epoch"] == 2:
+                signal.raise_signal(signal.SIGTERM)
+
+    out = tmp_path_factory.mktemp("stopped")
+    result = run(config(), seeds=SEEDS, hypers=hypers, out=out, sinks=[Stop()])
+    assert result.interrupted and len(result.rows) == 2 * len(SEEDS)
+    return out
+
+
+@pytest.fixture
+def copy(stopped, tmp_path):
+    return shutil.copytree(stopped, tmp_path / "run")
+
+
+def timeless(rows):
+    from deepcrl.io import WALL_CLOCK
+
+    return [{name: value for name, value in row.items() if name not in WALL_CLOCK} for row in rows]
+
+
+def table(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return timeless(csv.DictReader(file))
+
+
+def same_states(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jr.key_data(x), jr.key_data(y)
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def same_runs(folder, straight):
+    from deepcrl.io import read_metrics
+
+    result, out = straight
+    assert timeless(read_metrics(folder)) == timeless(read_metrics(out)) == timeless(result.rows)
+    assert table(folder) == table(out)
+
+
+# Going on
+
+
+def test_lanes_of_different_depth_go_on_bit_for_bit(copy, straight):
+    from deepcrl.io import resume
+
+    result = resume(copy)
+    assert not result.interrupted and result.diverged == []
+    same_runs(copy, straight)
+    same_states(result.state, straight[0].state)
+    assert result.rows[-1]["seconds"] > result.rows[0]["seconds"] > 0
+
+
+def test_rows_behind_the_checkpoint_are_dropped_and_computed_again(copy, straight):
+    """A kill between an epoch's metrics and its checkpoint leaves both files ahead, and perhaps half a line."""
+    from deepcrl.io import resume
+
+    shutil.rmtree(copy / "checkpoints" / "epoch_000002")
+    with open(copy / "metrics.jsonl", "a") as file:
+        file.write('{"epoch": 3, "la')
+    (copy / "metrics.csv").write_text("half a")
+    (copy / "checkpoints" / "epoch_000002.unfinished").mkdir()
+    same_states(resume(copy).state, straight[0].state)
+    same_runs(copy, straight)
+
+
+def test_before_the_first_checkpoint_it_begins_again(copy, straight):
+    from deepcrl.io import resume
+
+    shutil.rmtree(copy / "checkpoints")
+    same_states(resume(copy).state, straight[0].state)
+    same_runs(copy, straight)
+
+
+def test_a_finished_run_stays_as_it_is(straight):
+    from deepcrl.io import resume
+
+    result, out = straight
+    before = (out / "metrics.jsonl").read_bytes()
+    again = resume(out)
+    assert again.rows == result.rows
+    same_states(again.state, result.state)
+    assert (out / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_longer_run_begins_as_the_shorter_one_and_ends_as_if_planned(hypers, straight, tmp_path):
+    from deepcrl import Config
+    from deepcrl.io import resume, run
+
+    run(config(epochs=2), seeds=SEEDS, hypers=hypers, out=tmp_path)
+    result = resume(tmp_path, total_env_steps=config().total_env_steps + 39)  # 39: not a whole epoch, left out
+    same_states(result.state, straight[0].state)
+    same_runs(tmp_path, straight)
+    assert Config.from_dict(json.loads((tmp_path / "config.json").read_text())["config"]) == config()
+
+
+def test_without_any_checkpoint_saved_nothing_is_written_but_metrics(hypers, tmp_path):
+    from deepcrl.io import run, Saving
+
+    run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_every=0))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_rarer_save_still_saves_the_last_epoch(hypers, straight, tmp_path):
+    from deepcrl.io import run, RunFolder, Saving
+
+    run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_every=3, keep_last=9))
+    assert RunFolder.of_run(tmp_path).store().epochs() == [3, 4]
+
+
+# What is refused
+
+
+@pytest.fixture
+def edit(copy):
+    """Edits `config.json` of the stopped run."""
+
+    def edit(change):
+        about = json.loads((copy / "config.json").read_text())
+        change(about)
+        (copy / "config.json").write_text(json.dumps(about))
+        return copy
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda about: about["config"].update(batch_size=9), r"`batch_size` was 8 when .* is 9 in `config\.json`"),
+        (lambda about: about["config"]["agent"].update(gamma=0.5), r"`agent\.gamma` was 0\.99 .* is 0\.5"),
+        (lambda about: about["config"].update(eval_env="point_u4_maze"), "`eval_env` was None"),
+        (lambda about: about.update(seeds=[0, 5, 0, 6]), r"`seeds` of the run were \[0, 5, 0, 5\]"),
+        (lambda about: about["config"].update(total_env_steps=800), "epochs of 1 roll-outs"),
+        (lambda about: about["config"].update(epochs=1, total_env_steps=120), "at least 2 of them"),
+        (lambda about: about.pop("config"), "is not a run's: KeyError"),
+        (lambda about: about["config"].update(nonsense=1), "has no field 'nonsense'"),
+    ],
+)
+def test_a_changed_config_is_refused_by_the_fields_name(edit, change, message):
+    from deepcrl.io import resume
+
+    folder = edit(change)
+    before = (folder / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=message):
+        resume(folder)
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_budget_that_adds_no_epoch_is_refused(copy):
+    from deepcrl.io import resume
+
+    with pytest.raises(
+        ValueError, match=r"`total_env_steps` = 279 does not hold one more epoch of 40 steps.*at least 280"
+    ):
+        resume(copy, total_env_steps=279)
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_serves(copy, straight):
+    from deepcrl.io import resume
+
+    (copy / "checkpoints" / "epoch_000002" / "arrays" / "_METADATA").write_text("{}")
+    with pytest.raises(ValueError, match=r"epoch_000002 is damaged.*Remove the folder to go on from the one before"):
+        resume(copy)
+    shutil.rmtree(copy / "checkpoints" / "epoch_000002")
+    same_states(resume(copy).state, straight[0].state)
+
+
+def test_a_run_saved_without_its_buffer_is_refused(hypers, tmp_path):
+    from deepcrl.io import resume, run, Saving
+
+    run(config(epochs=2), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_buffer=False))
+    with pytest.raises(ValueError, match="saved without the replay buffer"):
+        resume(tmp_path, total_env_steps=1000)
+
+
+def test_a_folder_without_a_run_and_one_in_use_are_refused(copy, tmp_path):
+    from deepcrl.io import resume, RunFolder
+
+    with pytest.raises(ValueError, match="not the folder of a run"):
+        resume(tmp_path)
+    with RunFolder.of_run(copy).locked(), pytest.raises(ValueError, match="in use by process"):
+        resume(copy)
+
+
+# Lanes that diverge
+
+
+def test_a_run_whose_lanes_all_diverged_ends_and_says_so(tmp_path):
+    from deepcrl.io import read_metrics, run
+
+    poison = dataclasses.replace(config().hypers(), critic_lr=jnp.float32(jnp.nan))
+    hypers = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(SEEDS)), poison)
+    result = run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path)
+    assert result.diverged == [0, 1, 2, 3]
+    assert [row["epoch"] for row in read_metrics(tmp_path)] == [1] * len(SEEDS)
+
+
+# Devices
+
+
+RESTORE = """
+import sys
+import jax, jax.numpy as jnp, jax.random as jr, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from deepcrl import make_train
+from deepcrl.io import load_checkpoint, RunFolder
+from deepcrl.io._runner import initial_state
+
+assert len(jax.devices()) == 4
+folder = RunFolder.of_run(sys.argv[1])
+plan = folder.read_plan()
+trainer = make_train(plan.config)
+one = jax.eval_shape(lambda: initial_state(trainer, plan))
+lane = NamedSharding(Mesh(np.asarray(jax.devices()), ("lane",)), PartitionSpec("lane"))
+four = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lane), one)
+path = folder.store().last()
+here, spread = load_checkpoint(path, one), load_checkpoint(path, four)
+for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(spread), strict=True):
+    assert len(b.sharding.device_set) == 4 and len(a.sharding.device_set) == 1, b.sharding
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+        a, b = jr.key_data(a), jr.key_data(b)
+    assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+if sys.argv[2:]:
+    epoch = jax.jit(jax.vmap(trainer.epoch))
+    for a, b in zip(jax.tree.leaves(epoch(here)[0].agent), jax.tree.leaves(epoch(spread)[0].agent), strict=True):
+        assert len(b.sharding.device_set) == 4
+        np.testing.assert_allclose(a, b, atol=1e-5)
+print("restored")
+"""
+
+
+def restore_on_four_devices(folder, *args):
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    command = [sys.executable, "-c", RESTORE, str(folder), *args]
+    done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True)
+    assert done.stdout.strip() == "restored", done.stderr
+
+
+def test_four_lanes_of_one_device_are_restored_onto_four(stopped):
+    restore_on_four_devices(stopped)
+
+
+@pytest.mark.slow
+def test_four_lanes_of_one_device_go_on_on_four(stopped):
+    restore_on_four_devices(stopped, "and an epoch")
+
+
+# Kills
+
+
+def killed_run(tmp_path, programs, epochs, kills, seed):
+    """A run of one lane, killed and resumed, and the same run undisturbed."""
+    from deepcrl.io import read_metrics, RunFolder
+
+    sizes = (
+        "--width 8 --depth 8 --repr-dim 8 --num-envs 4 --rollout-length 10 --episode-length 20 --buffer-length 40 "
+        "--prefill-length 20 --batch-size 8 --eval-envs 4"
+    ).split()
+    length = ["--epochs", epochs, "--total-env-steps", 80 + 40 * epochs, "--no-plots"]
+    args = ["train", "point_u_maze", *sizes, *length, "--out"]
+    log = tmp_path / "said"
+    undisturbed = launch([*args, tmp_path / "straight"], programs, log)
+    assert undisturbed.wait(timeout=600) == 0, log.read_text()
+    status, seen = chain(tmp_path / "killed", [*args, tmp_path / "killed"], programs, log, kills, seed)
+    assert status == 0, log.read_text()
+
+    assert timeless(read_metrics(tmp_path / "killed")) == timeless(read_metrics(tmp_path / "straight"))
+    assert table(tmp_path / "killed") == table(tmp_path / "straight")
+    digests = []
+    for name in ("killed", "straight"):
+        store = RunFolder.of_run(tmp_path / name).store()
+        assert store.last() == store.at(epochs)
+        digests.append(leaf_bytes(tmp_path / name, store.at(epochs)))
+        left = {path.name for path in store.path.iterdir()} - {store.at(epoch).name for epoch in store.epochs()}
+        assert left == set()
+    assert digests[0] == digests[1]
+    return seen
+
+
+def leaf_bytes(folder, path):
+    from deepcrl import make_train
+    from deepcrl.io import load_checkpoint, RunFolder
+    from deepcrl.io._runner import initial_state
+
+    plan = RunFolder.of_run(folder).read_plan()
+    trainer = make_train(plan.config)
+    state = load_checkpoint(path, jax.eval_shape(lambda: initial_state(trainer, plan)))
+    data = jax.tree.map(lambda x: jr.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, state)
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(data)]
+
+
+def test_a_run_killed_twice_ends_as_if_undisturbed(tmp_path, programs):
+    killed_run(tmp_path, programs, epochs=15, kills=2, seed=3)
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_twenty_random_moments_ends_as_if_undisturbed(tmp_path, programs):
+    seen = killed_run(tmp_path, programs, epochs=200, kills=20, seed=7)
+    assert len(set(seen)) > 10  # the kills hit different epochs of a run that went on
