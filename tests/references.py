@@ -34,6 +34,90 @@ def encoder(input_layer, blocks, output, x, eps=1e-6, block=residual_block):
     return weight @ h + bias
 
 
+def network_rows(encoder, x):
+    """In JAX, of rows of `x`, with weights read off the library's module: input layer, blocks of layers around a residual,
+    linear output."""
+    import jax.numpy as jnp
+    import jax.tree_util as jtu
+
+    def layer(dense, norm, x):
+        x = x @ dense.weight.T + dense.bias[None, :]
+        x = x - jnp.mean(x, axis=1, keepdims=True)
+        x = x / jnp.sqrt(jnp.mean(x**2, axis=1, keepdims=True) + 1e-6) * norm.weight[None, :] + norm.bias[None, :]
+        return x / (1.0 + jnp.exp(-x))
+
+    x = layer(encoder.input_layer.linear, encoder.input_layer.norm, x)
+    blocks = encoder.trunk.blocks.layers
+    for index in range(blocks[0].linear.weight.shape[0]):
+        start = x
+        for one in blocks:
+            one = jtu.tree_map(lambda leaf, index=index: leaf[index], one)
+            x = layer(one.linear, one.norm, x)
+        x = x + start
+    return x @ encoder.output.weight.T + encoder.output.bias[None, :]
+
+
+def adam_in_numpy(params, grads, moments, rate, count):
+    """In float64, of trees: the new parameters and both moments."""
+    import jax.numpy as jnp
+    import jax.tree_util as jtu
+
+    flat, tree = jtu.tree_flatten(params)
+    new, new_moments = [], []
+    for param, grad, (first, second) in zip(flat, jtu.tree_leaves(grads), moments, strict=True):
+        grad = np.asarray(grad, np.float64)
+        first, second = 0.9 * first + 0.1 * grad, 0.999 * second + 0.001 * grad**2
+        step = (first / (1 - 0.9**count)) / (np.sqrt(second / (1 - 0.999**count)) + 1e-8)
+        new.append(jnp.asarray(np.asarray(param, np.float64) - rate * step, jnp.float32))
+        new_moments.append((first, second))
+    return tree.unflatten(new), new_moments
+
+
+def twin_rows(critic, observation, goal, action):
+    """Rows of both values of a `TwinCritic`."""
+    import jax.numpy as jnp
+    import jax.tree_util as jtu
+
+    x = jnp.concatenate([observation, goal, action], axis=1)
+    one = lambda k: network_rows(jtu.tree_map(lambda leaf: leaf[k], critic.encoders), x)[:, 0]
+    return jnp.stack([one(0), one(1)], axis=1)
+
+
+def average_in_numpy(target, online, tau):
+    """In float64, of trees: the targets' next weights."""
+    import jax.numpy as jnp
+    import jax.tree_util as jtu
+
+    mix = lambda t, o: jnp.asarray((1 - tau) * np.asarray(t, np.float64) + tau * np.asarray(o, np.float64), jnp.float32)
+    return jtu.tree_map(mix, target, online)
+
+
+def largest_difference(one, two):
+    import jax.tree_util as jtu
+
+    pairs = zip(jtu.tree_leaves(one), jtu.tree_leaves(two), strict=True)
+    return max(np.abs(np.asarray(a) - np.asarray(b)).max() for a, b in pairs)
+
+
+def random_td_batch(key, size, observation_size, goal_size, action_size):
+    """A batch with outcomes, rewards of any size, some steps terminated."""
+    import jax.random as jr
+
+    from deepcrl.agents import Batch, Outcome
+
+    keys = jr.split(key, 6)
+    return Batch(
+        observation=jr.normal(keys[0], (size, observation_size)),
+        action=jr.uniform(keys[1], (size, action_size), minval=-1.0, maxval=1.0),
+        goal=jr.normal(keys[2], (size, goal_size)),
+        outcome=Outcome(
+            next_observation=jr.normal(keys[3], (size, observation_size)),
+            reward=jr.normal(keys[4], (size,)),
+            terminated=jr.bernoulli(keys[5], 0.4, (size,)),
+        ),
+    )
+
+
 # Energies of all pairs, anchors along rows.
 
 

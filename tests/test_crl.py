@@ -8,6 +8,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
+from references import adam_in_numpy, network_rows
 from strategies import unchecked
 
 
@@ -34,37 +35,17 @@ WRONG = (
 RIGHT = dict.fromkeys(WRONG, False)
 
 
-# The second implementation, from the formulas of the paper. Networks are read off the library's modules.
-
-
-def reference_network(encoder, x):
-    """Rows of `x`: input layer, blocks of four layers around a residual, linear output."""
-
-    def layer(dense, norm, x):
-        x = x @ dense.weight.T + dense.bias[None, :]
-        x = x - jnp.mean(x, axis=1, keepdims=True)
-        x = x / jnp.sqrt(jnp.mean(x**2, axis=1, keepdims=True) + 1e-6) * norm.weight[None, :] + norm.bias[None, :]
-        return x / (1.0 + jnp.exp(-x))
-
-    x = layer(encoder.input_layer.linear, encoder.input_layer.norm, x)
-    blocks = encoder.trunk.blocks.layers
-    for index in range(blocks[0].linear.weight.shape[0]):
-        start = x
-        for one in blocks:
-            one = jtu.tree_map(lambda leaf, index=index: leaf[index], one)
-            x = layer(one.linear, one.norm, x)
-        x = x + start
-    return x @ encoder.output.weight.T + encoder.output.bias[None, :]
+# The second implementation, from the formulas of the paper.
 
 
 def reference_policy(policy, observation, goal):
-    heads = reference_network(policy.encoder, jnp.concatenate([observation, goal], axis=1))
+    heads = network_rows(policy.encoder, jnp.concatenate([observation, goal], axis=1))
     return heads[:, :ACTION], -5.0 + 3.5 * (jnp.tanh(heads[:, ACTION:]) + 1.0)
 
 
 def reference_embeddings(critic, observation, action, goal):
-    phi = reference_network(critic.sa_encoder.encoder, jnp.concatenate([observation, action], axis=1))
-    return phi, reference_network(critic.goal_encoder.encoder, goal)
+    phi = network_rows(critic.sa_encoder.encoder, jnp.concatenate([observation, action], axis=1))
+    return phi, network_rows(critic.goal_encoder.encoder, goal)
 
 
 def reference_critic_loss(critic, batch, penalty, wrong):
@@ -92,19 +73,6 @@ def reference_actor_loss(policy, critic, alpha, batch, noise, wrong):
     return jnp.mean(alpha * log_prob + distance), jnp.mean(-log_prob)
 
 
-def reference_adam(params, grads, moments, rate, count):
-    """NumPy, float64: the new parameters and both moments."""
-    flat, tree = jtu.tree_flatten(params)
-    new, new_moments = [], []
-    for param, grad, (first, second) in zip(flat, jtu.tree_leaves(grads), moments, strict=True):
-        grad = np.asarray(grad, np.float64)
-        first, second = 0.9 * first + 0.1 * grad, 0.999 * second + 0.001 * grad**2
-        step = (first / (1 - 0.9**count)) / (np.sqrt(second / (1 - 0.999**count)) + 1e-8)
-        new.append(jnp.asarray(np.asarray(param, np.float64) - rate * step, jnp.float32))
-        new_moments.append((first, second))
-    return tree.unflatten(new), new_moments
-
-
 @jax.jit
 def reference_noise(key):
     """One draw per sample, from a key of its own: how the library draws is no part of the mathematics."""
@@ -126,20 +94,19 @@ def reference_updates(state, batches, keys, hypers, wrong=()):
     for count, (batch, key) in enumerate(zip(batches, keys, strict=True), 1):
         alpha = jnp.exp(log_alpha)
         critic_loss, critic_grad = CRITIC_GRAD(critic, batch, hypers.logsumexp_penalty, wrong)
-        new_critic, moments["critic"] = reference_adam(
-            critic, critic_grad, moments["critic"], RATES["critic_lr"], count
-        )
+        rate = RATES["critic_lr"]
+        new_critic, moments["critic"] = adam_in_numpy(critic, critic_grad, moments["critic"], rate, count)
 
         judge = new_critic if wrong["actor after the critic"] else critic
         (actor_loss, entropy), grad = ACTOR_GRAD(policy, judge, alpha, batch, reference_noise(key), wrong)
 
         alpha_loss = float(alpha) * (float(entropy) - target)
         alpha_grad = -alpha_loss if wrong["alpha of the wrong sign"] else alpha_loss  # d/d log alpha
-        log_alpha, moments["alpha"] = reference_adam(log_alpha, alpha_grad, moments["alpha"], RATES["alpha_lr"], count)
+        log_alpha, moments["alpha"] = adam_in_numpy(log_alpha, alpha_grad, moments["alpha"], RATES["alpha_lr"], count)
         if wrong["actor by the new alpha"]:
             new_alpha = jnp.exp(log_alpha)
             (actor_loss, entropy), grad = ACTOR_GRAD(policy, judge, new_alpha, batch, reference_noise(key), wrong)
-        policy, moments["policy"] = reference_adam(policy, grad, moments["policy"], RATES["actor_lr"], count)
+        policy, moments["policy"] = adam_in_numpy(policy, grad, moments["policy"], RATES["actor_lr"], count)
         critic = new_critic
         losses.append([critic_loss, actor_loss, entropy, alpha_loss])
     return (policy, log_alpha, critic), losses
