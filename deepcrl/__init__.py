@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from . import agents as agents, buffers as buffers, envs as envs, eval as eval, losses as losses, nn as nn
+from ._citation import citation as citation
 from .agents import Hypers as Hypers
 from .io import load_policy as load_policy
 from .train import (

@@ -108,7 +108,19 @@ def relabelling_from_name(name: str, gamma: Scalar) -> AbstractRelabelling:
 
 
 class GoalMixture(eqx.Module):
-    """Hindsight goals for a share of the samples, their commanded goals for the others."""
+    """Hindsight goals for a share of the samples, their commanded goals for the others: hindsight experience replay.
+
+    ??? cite "Reference"
+        ```bibtex
+        @inproceedings{andrychowicz2017hindsight,
+          title={Hindsight Experience Replay},
+          author={Andrychowicz, Marcin and Wolski, Filip and Ray, Alex and Schneider, Jonas and Fong, Rachel and
+                  Welinder, Peter and McGrew, Bob and Tobin, Josh and Abbeel, Pieter and Zaremba, Wojciech},
+          booktitle={Advances in Neural Information Processing Systems},
+          year={2017}
+        }
+        ```
+    """
 
     hindsight: AbstractRelabelling | None
     """Where hindsight goals come from; `None` leaves all goals as commanded."""
