@@ -68,9 +68,12 @@ def _update(agent: Any, state: CloningState, batch: Batch, hypers: Hypers) -> tu
     blocks = hypers.actor_depth // agent.trunk.block_depth
 
     def loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
-        distribution = jax.vmap(policy, in_axes=(0, 0, None))(batch.observation, batch.goal, blocks)
-        log_prob = jax.vmap(lambda one, action: one.log_prob(action))(distribution, batch.action)
-        return -jnp.mean(log_prob), jnp.sqrt(jnp.mean(jnp.square(distribution.mode - batch.action)))
+        def judge(observation: Array, goal: Array, action: Array) -> tuple[Scalar, Array]:
+            distribution = policy(observation, goal, blocks)
+            return distribution.log_prob(action), distribution.mode - action
+
+        log_prob, difference = jax.vmap(judge)(batch.observation, batch.goal, batch.action)
+        return -jnp.mean(log_prob), jnp.sqrt(jnp.mean(jnp.square(difference)))
 
     (value, error), grads = eqx.filter_value_and_grad(loss, has_aux=True)(state.policy)
     policy, policy_opt = adam_step(state.policy, grads, state.policy_opt, hypers.actor_lr)

@@ -138,12 +138,14 @@ class GoalMixture(eqx.Module):
         return jnp.where(jr.uniform(ratio_key) < self.ratio, goal, sample.transition.desired_goal)
 
 
-def goals_from_name(name: str, gamma: Scalar, ratio: float = 1.0) -> GoalMixture:
+def goals_from_name(name: str, gamma: Scalar | None, ratio: float = 1.0) -> GoalMixture:
     """As [`deepcrl.buffers.relabelling_from_name`][] for a share of the samples; `"none"` leaves all goals as
-    commanded."""
+    commanded, and needs no `gamma`."""
     if name != "none" and name not in ("future", "final", "random"):
         raise ValueError(
             f"Goals of a batch are named 'final', 'future', 'none' or 'random', got {name!r}. "
             f"{did_you_mean(str(name), ('final', 'future', 'none', 'random'))}"
         )
-    return GoalMixture(None if name == "none" else relabelling_from_name(name, gamma), ratio)
+    if name == "none" or gamma is None:
+        return GoalMixture(None, ratio)
+    return GoalMixture(relabelling_from_name(name, gamma), ratio)
