@@ -112,8 +112,9 @@ def test_the_options_of_the_command_line_exist(capsys):
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *DOCS.rglob("*.md")))
     text = re.sub(r"python benchmarks/[^`\n]*", "", text)  # benchmarks have options of their own
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
-    with pytest.raises(SystemExit):
-        main(["train", "--help"])
+    for command in ("train", "resume", "eval", "export"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
     known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     assert named and named <= known, named - known
 

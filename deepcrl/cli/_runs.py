@@ -57,7 +57,9 @@ def evaluate(
     console = Console()
     over = "lanes" if len(policies) > 1 else "episodes"
     console.print(
-        f"{path}: {len(policies)} lane(s), {episodes} episodes each, on {env or policies[0].env}", markup=False
+        f"{path}: {len(policies)} lane(s), {episodes} episodes each, on {env or policies[0].env}",
+        markup=False,
+        soft_wrap=True,
     )
     for name, values in outcomes.items():
         units = values.mean(axis=1) if len(policies) > 1 else values[0]

@@ -52,7 +52,9 @@ class Policy:
         """The name of the task it was trained on."""
         return self.config["env"]
 
-    def __call__(self, observation: ArrayLike, goal: ArrayLike) -> Float[Array, " action"]:
+    def __call__(
+        self, observation: ArrayLike | Sequence[float], goal: ArrayLike | Sequence[float]
+    ) -> Float[Array, " action"]:
         """**Arguments:**
 
         - `observation`, `goal`: of one step, as the environment's `observation` and `desired_goal`.

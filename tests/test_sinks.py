@@ -1,0 +1,90 @@
+"""Sinks of other programs get every finite number once, stay offline, and say what to install."""
+
+import sys
+import types
+
+import pytest
+from strategies import tiny
+
+
+ROWS = [
+    {"epoch": 1, "lane": 0, "seed": 3, "env_steps": 40, "success_any": 0.5, "critic/loss": 1.25, "diverged": False},
+    {"epoch": 1, "lane": 1, "seed": 4, "env_steps": 40, "success_any": 0.75, "critic/loss": None, "diverged": True},
+]
+
+
+@pytest.mark.parametrize(
+    "module, sink, extra", [("tensorboardX", "TensorBoardSink", "tensorboard"), ("wandb", "WandbSink", "wandb")]
+)
+def test_without_the_package_the_remedy_is_told(monkeypatch, tmp_path, module, sink, extra):
+    from deepcrl import io
+
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"pip install 'deepcrl\[{extra}\]'"):
+        getattr(io, sink)(tmp_path)
+
+
+def test_wandb_is_offline_and_gets_one_record_an_epoch(monkeypatch, tmp_path):
+    from deepcrl.io import WandbSink
+
+    calls = []
+    session = types.SimpleNamespace(log=lambda values, step: calls.append((values, step)))
+    fake = types.SimpleNamespace(init=lambda **settings: calls.append(settings) or session)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    sink = WandbSink(tmp_path / "logs")
+    sink.start(tiny(), [3, 4])
+    sink.write(ROWS)
+    settings, (values, step) = calls
+    assert (
+        settings["mode"] == "offline"
+        and settings["dir"] == str(tmp_path / "logs")
+        and settings["config"]["seeds"] == [3, 4]
+    )
+    assert step == 1
+    assert values == {
+        "env_steps": 40,
+        "success_any/lane_0": 0.5,
+        "critic/loss/lane_0": 1.25,
+        "diverged/lane_0": False,
+        "success_any/lane_1": 0.75,
+        "diverged/lane_1": True,
+    }
+
+
+def test_tensorboard_gets_a_curve_per_metric_and_lane(monkeypatch, tmp_path):
+    from deepcrl.io import TensorBoardSink
+
+    points, texts = [], []
+
+    class Writer:
+        def __init__(self, folder):
+            assert folder == str(tmp_path)
+
+        def add_text(self, *text):
+            texts.append(text)
+
+        def add_scalar(self, *point):
+            points.append(point)
+
+        def flush(self):
+            points.append("on disk")
+
+    monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=Writer))
+    sink = TensorBoardSink(tmp_path)
+    sink.start(tiny(), [3, 4])
+    sink.write(ROWS)
+    assert len(texts) == 1 and "point_u_maze" in texts[0][1]
+    assert points[-1] == "on disk"
+    assert ("success_any/lane_1", 0.75, 40) in points and ("critic/loss/lane_0", 1.25, 40) in points
+    assert len(points) == 6
+
+
+def test_the_real_tensorboard_writes_events(tmp_path):
+    pytest.importorskip("tensorboardX")
+    from deepcrl.io import TensorBoardSink
+
+    sink = TensorBoardSink(tmp_path)
+    sink.start(tiny(), [3, 4])
+    sink.write(ROWS)
+    (file,) = tmp_path.glob("events*")
+    assert file.stat().st_size > 100
