@@ -146,12 +146,19 @@ def cosine_energy(phi, psi):
     return dot_energy(phi, psi) / (norm(phi)[:, None] * norm(psi)[None, :])
 
 
+def mrn_energy(phi, psi):
+    half = phi.shape[1] // 2
+    one_way = np.maximum(_differences(phi, psi)[..., :half], 0.0).max(-1)
+    return norm_energy(phi[:, half:], psi[:, half:]) - one_way
+
+
 ENERGIES = {
     "norm": norm_energy,
     "l2_squared": squared_l2_energy,
     "l1": l1_energy,
     "dot": dot_energy,
     "cosine": cosine_energy,
+    "mrn": mrn_energy,
 }
 
 

@@ -16,7 +16,7 @@ import references as ref
 from hypothesis import example, given
 
 
-BATCH, REPR = 5, 3
+BATCH, REPR = 5, 4
 ENERGY_NAMES, LOSS_NAMES = list(ref.ENERGIES), list(ref.LOSSES)
 
 TOLERANCE = 2e-6  # of float32 arithmetic on values of size 1
@@ -328,7 +328,7 @@ def test_gradient_of_a_pair_that_coincides_is_finite(name):
     from deepcrl.losses import energy_from_name
 
     grad = jax.jit(jax.grad(energy_from_name(name), (0, 1)))
-    for x in (jnp.zeros(REPR), jnp.array([0.3, -2.0, 1.0])):
+    for x in (jnp.zeros(REPR), jnp.array([0.3, -2.0, 1.0, 0.0])):
         assert all(np.all(np.isfinite(g)) for g in grad(x, x))
 
 
@@ -394,7 +394,7 @@ def test_names_give_objects_and_objects_pass_through():
     [
         ("energy", "nrom", "Did you mean `norm`"),
         ("energy", "l2", "`energy` must name a known energy, got 'l2'"),
-        ("energy", "xyz", "Known names: `cosine`, `dot`, `l1`, `l2_squared`, `norm`"),
+        ("energy", "xyz", "Known names: `cosine`, `dot`, `l1`, `l2_squared`, `mrn`, `norm`"),
         ("loss", "infonse", "Did you mean `infonce`"),
         ("loss", "symetric_infonce", "Did you mean `symmetric_infonce`"),
         ("loss", "???", "Known names: `backward_infonce`, `binary_nce`, `flatnce`, `infonce`, `symmetric_infonce`"),
@@ -449,3 +449,82 @@ def test_tiny_critic_overfits_one_batch(key):
     # Near log(batch) = 2.77 nats before learning, and well below after.
     assert losses[0] > 0.5 * np.log(batch)
     assert np.all(losses[-10:] < 0.1 * np.log(batch))
+
+
+# The quasimetric
+
+
+def distances(pairwise, x):
+    return -np.asarray(pairwise(x, x), np.float64)
+
+
+def triangle_excess(distance):
+    """The largest amount by which a way around is shorter than the direct one."""
+    around = distance[:, :, None] + distance[None, :, :]  # from i by j to k
+    return (distance[:, None, :] - around).max()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 100.0])
+def test_the_mrn_energy_is_a_quasimetric(scale):
+    """Of 64 points, so 262144 triples: never negative, the triangle inequality, and another way back than there."""
+    from deepcrl.losses import MRNEnergy, SquaredL2Energy
+
+    x = jnp.asarray(scale * np.random.default_rng(0).normal(size=(64, 6)), jnp.float32)
+    distance = distances(MRNEnergy().pairwise, x)
+    assert distance.min() >= 0.0
+    assert np.diagonal(distance).max() <= 1.01e-4
+    assert triangle_excess(distance) <= 1e-5 * scale
+    assert (np.abs(distance - distance.T)[~np.eye(64, dtype=bool)] > 0.1 * scale).mean() > 0.5
+    assert triangle_excess(distances(SquaredL2Energy().pairwise, x)) > 0.1 * scale**2  # the check can fail
+
+
+def test_the_mrn_energy_refuses_an_odd_size():
+    from deepcrl.agents import CRL
+    from deepcrl.losses import MRNEnergy
+
+    with pytest.raises(ValueError, match="got 3 features"):
+        MRNEnergy()(jnp.ones(3), jnp.ones(3))
+    with pytest.raises(ValueError, match="`repr_dim` must be even, got 7"):
+        CRL(energy="mrn", repr_dim=7)
+
+
+# Temporal differences
+
+
+def test_td_parts_are_their_formulas():
+    """Against NumPy in float64, on random batches; the wrong versions are told apart by the agents' tests."""
+    from deepcrl.losses import smoothed_action, soft_value, td_loss, td_target
+
+    rng = np.random.default_rng(0)
+    values, action, noise = rng.normal(size=(64, 2)), rng.uniform(-1, 1, (64, 3)), rng.normal(size=(64, 3))
+    reward, log_prob, target, terminated = (*rng.normal(size=(3, 64)), rng.random(64) < 0.5)
+    as_float = lambda *arrays: [jnp.asarray(array, jnp.float32) for array in arrays]
+    gamma, alpha = jnp.float32(0.9), jnp.float32(0.2)
+
+    soft = jax.vmap(soft_value, (0, 0, None))(*as_float(values, log_prob), alpha)
+    assert_close(soft, values.min(1) - 0.2 * log_prob, 1e-6)
+    y = jax.vmap(td_target, (0, 0, 0, None))(*as_float(reward), jnp.asarray(terminated), *as_float(target), gamma)
+    assert_close(y, reward + 0.9 * (1.0 - terminated) * target, 1e-6)
+    loss = jax.vmap(td_loss)(*as_float(values, target))
+    assert_close(loss, 0.5 * ((values - target[:, None]) ** 2).sum(1), 1e-5)
+    smoothed = jax.vmap(lambda a, n: smoothed_action(a, n, 0.6, 0.5))(*as_float(action, noise))
+    assert_close(smoothed, np.clip(action + np.clip(0.6 * noise, -0.5, 0.5), -1.0, 1.0), 1e-6)
+
+
+def test_a_terminated_step_does_not_bootstrap_even_from_what_is_not_finite():
+    from deepcrl.losses import td_target
+
+    one = lambda terminated: td_target(
+        jnp.float32(1.0), jnp.asarray(terminated), jnp.float32(jnp.inf), jnp.float32(0.9)
+    )
+    assert one(True) == 1.0
+    assert one(False) == jnp.inf
+
+
+def test_averaged_targets_are_averages():
+    from deepcrl.agents._optim import polyak
+
+    rng = np.random.default_rng(0)
+    target, online = rng.normal(size=(2, 5, 4))
+    mine = polyak(jnp.asarray(target, jnp.float32), jnp.asarray(online, jnp.float32), jnp.float32(0.005))
+    assert_close(mine, 0.995 * target + 0.005 * online, 1e-6)
