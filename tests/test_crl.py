@@ -233,6 +233,17 @@ def test_each_step_size_moves_its_own_part_in_one_update(agent, state, batches, 
         assert largest_difference(with_all, start) > 0.0
 
 
+def test_random_goals_are_other_samples_goals_for_the_actor_alone(agent, state, batches, update):
+    other_goals = dataclasses.replace(batches[0], goal=jnp.roll(batches[0].goal, 1, axis=0))
+    key, hypers = jr.key(3), agent.hypers()
+    all_random = dataclasses.replace(agent, random_goals=1.0)
+    mixed, _ = jax.jit(all_random.update)(state, batches[0], hypers, key=key)
+    on_own, on_others = (update(state, batch, hypers, key)[0] for batch in (batches[0], other_goals))
+    assert largest_difference(mixed.policy, on_others.policy) < TOLERANCE
+    assert largest_difference(mixed.policy, on_own.policy) > 10 * TOLERANCE
+    assert largest_difference(mixed.critic, on_own.critic) < TOLERANCE
+
+
 def test_one_batch_is_learnt_by_heart(state):
     from deepcrl.agents import CRL
 
@@ -309,6 +320,7 @@ def test_actor_and_critic_have_depths_of_their_own(state):
         ({"gamma": 1.5}, ValueError, "`gamma`"),
         ({"target_entropy": float("inf")}, ValueError, "`target_entropy`"),
         ({"logsumexp_penalty": -0.1}, ValueError, "`logsumexp_penalty`"),
+        ({"random_goals": 1.5}, ValueError, "`random_goals`"),
     ],
 )
 def test_wrong_settings_are_refused(changes, kind, message):

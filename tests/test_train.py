@@ -51,6 +51,7 @@ AGENT_CHANGES = {
     "gamma": 0.9,
     "target_entropy": -0.4,
     "logsumexp_penalty": 0.2,
+    "random_goals": 0.5,
     "remat": True,
 }
 TRUNK_CHANGES = {

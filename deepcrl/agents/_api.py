@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, Self, TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -116,7 +116,7 @@ class AbstractAgent(abc.ABC):
     def hypers(self) -> Hypers:
         """The agent's own numbers as arrays."""
 
-    def at_depth(self, actor_depth: int, critic_depth: int) -> Self:
+    def at_depth(self, actor_depth: int, critic_depth: int) -> "AbstractAgent":
         """This agent with networks of other depths; an agent of one depth takes the policy's."""
         own = {field.name for field in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
         depths = {"actor_depth": actor_depth, "critic_depth": critic_depth}

@@ -154,6 +154,9 @@ class CRL(AbstractAgent):
     """Entropy that the policy is held to, in nats per action dimension."""
     logsumexp_penalty: float = 0.1
     """Weight of the squared logsumexp in the critic's loss."""
+    random_goals: float = 0.0
+    """Share of the actor's goals that are other samples' of the batch (0 in the paper), in [0, 1]: the policy then learns
+    from the critic what to do about goals that no trajectory from here has reached yet."""
     remat: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
@@ -169,6 +172,7 @@ class CRL(AbstractAgent):
         check_choice("hindsight", self.hindsight, ("future", "final", "random"))
         for name in ("actor_lr", "critic_lr", "alpha_lr", "logsumexp_penalty"):
             check_number(name, getattr(self, name), 0.0)
+        check_number("random_goals", self.random_goals, 0.0, 1.0)
         check_number("gamma", self.gamma, 0.0, 1.0, open_low=True)
         check_number("target_entropy", self.target_entropy, -1e6, 1e6)
 
@@ -258,14 +262,19 @@ class CRL(AbstractAgent):
                 grad_norm=tree_norm(grads),
             )
 
+        # A shift by one pairs a sample with a goal that is as good as drawn anew: batches have no order.
+        index = jnp.arange(batch.goal.shape[0])
+        source = jnp.where(index < round(self.random_goals * index.size), jnp.roll(index, 1), index)
+        actor_batch, actor_psi = dataclasses.replace(batch, goal=batch.goal[source]), psi[source]
+
         def judge(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
             phi = jax.vmap(state.critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, action, critic_blocks)
-            return jax.vmap(energy_from_name(self.energy))(jax.vmap(_OUTPUT_NORMS[self.output_norm])(phi), psi)
+            return jax.vmap(energy_from_name(self.energy))(jax.vmap(_OUTPUT_NORMS[self.output_norm])(phi), actor_psi)
 
         with jax.named_scope("deepcrl.actor"):
             alpha = jnp.exp(state.log_alpha)
             policy, policy_opt, actor_metrics = actor_step(
-                state.policy, state.policy_opt, judge, alpha, batch, actor_blocks, hypers.actor_lr, key=key
+                state.policy, state.policy_opt, judge, alpha, actor_batch, actor_blocks, hypers.actor_lr, key=key
             )
         with jax.named_scope("deepcrl.alpha"):
             log_alpha, alpha_opt, alpha_metrics = alpha_step(

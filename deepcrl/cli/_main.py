@@ -3,23 +3,34 @@
 import contextlib
 import functools as ft
 import io
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
 from rich.console import Console
 
 from ..envs import UnknownEnvironmentError
 from ._arguments import registry_for
+from ._cost import cost_sheet
 from ._envs import list_envs
 from ._runs import evaluate, export, resume
 from ._train import train
 
 
 _DESCRIPTION = "Deep self-supervised goal-reaching: contrastive RL with residual networks 4 to 1024 layers deep."
-_COMMANDS = {"train": train, "resume": resume, "eval": evaluate, "export": export, "envs": list_envs}
+_COMMANDS = {
+    "train": train,
+    "resume": resume,
+    "eval": evaluate,
+    "export": export,
+    "cost": cost_sheet,
+    "envs": list_envs,
+}
 _ERRORS = (ValueError, TypeError, MemoryError, OSError, ImportError, UnknownEnvironmentError)
 
 
@@ -29,6 +40,7 @@ def main(args: Sequence[str] | None = None) -> None:
     Exit status: 0 done, 1 a picture could not be drawn, 2 wrong input or a disk that failed, 3 a lane diverged, 130 ended
     by Ctrl-C or SIGTERM.
     """
+    _keep_compiled_programs()
     try:
         status = _parse(sys.argv[1:] if args is None else list(args))()
     except _ERRORS as error:
@@ -38,6 +50,14 @@ def main(args: Sequence[str] | None = None) -> None:
         print("Stopped.")
         sys.exit(130)
     sys.exit(status or 0)
+
+
+def _keep_compiled_programs() -> None:
+    """The second run of a program starts without compiling it. JAX's own variables choose another folder
+    (`JAX_COMPILATION_CACHE_DIR`) or switch this off (`JAX_ENABLE_COMPILATION_CACHE=false`)."""
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(base / "deepcrl" / "xla"))
 
 
 def _parse(args: list[str]) -> Callable[[], int | None]:

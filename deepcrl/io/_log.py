@@ -44,11 +44,7 @@ def metric_rows(
     **Returns:** rows whose evaluation metrics have plain names (`success_any`) and whose agent's metrics are named by
     where they stand (`critic/loss`).
     """
-    columns: dict[str, Any] = {name: getattr(metrics, name) for name in ("env_steps", "grad_steps", "diverged")}
-    for tree in (metrics.evaluation, metrics.agent):
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            columns["/".join(str(part).lstrip(".") for part in path)] = leaf
-    host = {name: np.asarray(leaf).tolist() for name, leaf in columns.items()}
+    host = {name: np.asarray(leaf).tolist() for name, leaf in metrics.columns().items()}
     return [
         {"epoch": epoch, "lane": lane, "seed": seed, **measured}
         | {name: _finite(values[lane]) for name, values in host.items()}

@@ -75,7 +75,7 @@ def run(
     if not seeds:
         raise ValueError("`seeds` must list at least one seed.")
     plan = Plan(config, seeds, hypers, Saving() if saving is None else saving)
-    trainer = make_train(config)
+    trainer = make_train(config, hypers=hypers)
     check_memory(trainer, lanes=len(seeds))
     folder = None if out is None else RunFolder(out, overwrite=overwrite)
     with contextlib.nullcontext() if folder is None else folder.locked():
@@ -112,7 +112,7 @@ def resume(
         plan = folder.read_plan()
         if total_env_steps is not None:
             plan = dataclasses.replace(plan, config=extended(plan.config, total_env_steps))
-        trainer = make_train(plan.config)
+        trainer = make_train(plan.config, hypers=plan.hypers)
         check_memory(trainer, lanes=len(plan.seeds))
         init = ft.partial(initial_state, trainer, plan)
         found = restore_state(folder.store(), plan, jax.eval_shape(init))

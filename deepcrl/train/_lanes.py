@@ -14,6 +14,7 @@ from .._tree import is_concrete
 from ..agents import Hypers
 from ..nn import blocks_of_depth
 from ._config import Config
+from ._state import lane_table
 
 
 _DEPTHS = ("actor_depth", "critic_depth")
@@ -27,9 +28,14 @@ class Lanes(NamedTuple):
     hypers: Hypers
     """Leaves have a leading `lane` axis."""
 
+    def table(self) -> list[dict[str, int | float]]:
+        """What each lane is: one dictionary per lane of `lane`, `seed` and the lane's numbers."""
+        rows = zip(self.seeds.tolist(), lane_table(self.hypers), strict=True)
+        return [{"lane": lane, "seed": seed, **row} for lane, (seed, row) in enumerate(rows)]
 
-def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | float]) -> Lanes:
-    """The cross product of seeds and settings; seeds vary fastest.
+
+def lanes(config: Config, *, seeds: Iterable[int], zipped: bool = False, **settings: Iterable[int | float]) -> Lanes:
+    """The cross product of seeds and settings (seeds vary fastest), or seeds and settings side by side.
 
     ```python
     config = Config(env="point_u4_maze", agent=CRL(depth=64))
@@ -41,9 +47,11 @@ def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | fl
 
     - `config`: gives the settings that are not named, and the deepest networks a lane may have.
     - `seeds`: one or more integers.
+    - `zipped`: lane $i$ takes the $i$-th seed and the $i$-th value of every setting, in place of the cross product.
     - `settings`: values for fields of [`deepcrl.agents.Hypers`][], one or more each; `depth` sets both depths.
 
-    **Raises:** `ValueError` for an unknown name, an empty list, or a depth that the config does not build.
+    **Raises:** `ValueError` for an unknown name, an empty list, lists of different length where they are zipped, or a
+    depth that the config does not build.
     """
     default, block_depth = config.hypers(), config.agent.trunk.block_depth
     known = [name for name in Hypers.__dataclass_fields__ if getattr(default, name) is not None] + ["depth"]
@@ -58,8 +66,18 @@ def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | fl
     if "depth" in axes and set(axes) & set(_DEPTHS):
         raise ValueError("Give either `depth`, which sets both, or `actor_depth` and `critic_depth`.")
 
+    lengths = {"seeds": len(seeds)} | {name: len(values) for name, values in axes.items()}
+    if zipped and len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"Zipped lists must be of one length, got {lengths}. Leave `zipped` out for the cross product."
+        )
+    if zipped:
+        combinations = zip(seeds, *axes.values(), strict=True)
+    else:
+        combinations = ((seed, *values) for *values, seed in itertools.product(*axes.values(), seeds))
+
     rows = []
-    for combination in itertools.product(*axes.values()):
+    for seed, *combination in combinations:
         values = dict(zip(axes, combination, strict=True))
         if "depth" in values:
             values |= dict.fromkeys(_DEPTHS, values.pop("depth"))
@@ -68,7 +86,7 @@ def lanes(config: Config, *, seeds: Iterable[int], **settings: Iterable[int | fl
         arrays = {name: jnp.asarray(value, getattr(default, name).dtype) for name, value in values.items()}
         row = dataclasses.replace(default, **arrays)
         check_hypers(row, default, block_depth)
-        rows += [(int(seed), row) for seed in seeds]
+        rows.append((int(seed), row))
     seed_array = jnp.asarray([seed for seed, _ in rows], jnp.int32)
     return Lanes(seed_array, jtu.tree_map(lambda *leaves: jnp.stack(leaves), *[row for _, row in rows]))
 

@@ -92,6 +92,11 @@ def lane_depths(tree: PyTree) -> Depths | None:
     hypers = next(node for node in nodes if isinstance(node, Hypers))
     if not (is_concrete(hypers.actor_depth) and is_concrete(hypers.critic_depth)):
         return None
+    if hypers.actor_depth.ndim != 1:
+        raise ValueError(
+            f"The hypers of lanes need one leading `lane` axis, got axes {hypers.actor_depth.shape}. "
+            "`lanes(config, seeds=..., ...)` makes them."
+        )
     return tuple(zip(hypers.actor_depth.tolist(), hypers.critic_depth.tolist(), strict=True))
 
 

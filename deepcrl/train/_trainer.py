@@ -23,7 +23,7 @@ from ._acting import acting_policy
 from ._config import Config, env_spec, example_transition
 from ._divergence import freeze_diverged
 from ._lanes import check_hypers
-from ._staircase import Depths, LaneFunction
+from ._staircase import Depths, lane_depths, LaneFunction
 from ._state import Metrics, TrainResult, TrainState
 
 
@@ -249,7 +249,7 @@ class Trainer:
         return evaluate(self.eval_env, self.eval_env_params, policy, self.config.eval_envs, key=key)
 
 
-def make_train(config: Config) -> Trainer:
+def make_train(config: Config, *, hypers: Hypers | None = None) -> Trainer:
     """The training function of a config: checks it, builds it, and compiles on the first call.
 
     ```python
@@ -258,21 +258,38 @@ def make_train(config: Config) -> Trainer:
     result.metrics.success_any  # (8, epochs)
     ```
 
+    Lanes of different depth are laid out by depth, so that none pays for a deeper one. That takes the values of their
+    depths: `jax.vmap(train)(seeds, hypers)` sees them, a `jax.jit` around it hides them.
+
+    **Arguments:**
+
+    - `config`: of the run.
+    - `hypers`: the numbers of the lanes that will be trained, leaves `lane`: a promise of their depths, kept by the
+        caller, for programs with a `jit` around the vmap, such as `jax.jit(jax.vmap(train.epoch), donate_argnums=0)`.
+        Without it the shallow lanes of such a program mask idle blocks, and cost as much as the deepest.
+
     **Returns:** a [`deepcrl.Trainer`][].
 
     **Raises:** `MemoryError` if one lane's state cannot fit the device.
     """
     if not isinstance(config, Config):
         raise TypeError(f"`make_train` takes a `Config`, got {config!r}.")
-    trainer = Trainer(config)
+    if hypers is not None:
+        check_hypers(hypers, config.hypers(), config.agent.trunk.block_depth)
+    trainer = Trainer(config, None if hypers is None else lane_depths(hypers))
     check_memory(trainer, lanes=1)
     return trainer
 
 
+def available_memory() -> int:
+    """Bytes of the first device."""
+    stats = jax.devices()[0].memory_stats() or {}
+    return stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def check_memory(trainer: Trainer, lanes: int) -> None:
     """Raises `MemoryError` if the states of that many lanes cannot fit the first device."""
-    stats = jax.devices()[0].memory_stats() or {}
-    available = stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    available = available_memory()
     needed = lanes * trainer.state_bytes()
     if needed > available:
         raise MemoryError(
