@@ -16,9 +16,9 @@ _LAYERS_PER_BLOCK = {"paper": 4, "simba": 2, "bronet": 2}
 class Trunk:
     """The make of a network's layers and blocks; plain values. The defaults are the paper's.
 
-    Known to fail: without norm, with ReLU or without residuals deep networks learn little or nothing, says the paper,
-    whose point that is. A `norm` of `"none"` with residuals can grow without bound in depth: each block may add more
-    than it gets.
+    Known to fail: without norm, with ReLU or without residuals depth does not pay, says the paper. At initialisation,
+    blocks without norm add next to nothing to the stream; with neither norm nor residuals the signal dies out within
+    some dozens of layers.
     """
 
     block: Literal["paper", "simba", "bronet"] = "paper"
