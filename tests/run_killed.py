@@ -13,25 +13,23 @@ import time
 CODE = "import sys; from deepcrl.cli import main; main(sys.argv[1:])"
 
 
-def launch(args, programs, log, devices=None):
-    """`deepcrl ARGS` in a process that shares the compiled programs in a folder."""
-    settings = {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    if devices is not None:
-        settings["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+def launch(args, programs, log, settings=()):
+    """`deepcrl ARGS` in a process that shares the compiled programs in a folder, with more environment variables."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(programs), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     with open(log, "a") as said:
         command = [sys.executable, "-c", CODE, *map(str, args)]
-        return subprocess.Popen(command, env=os.environ | settings, stdout=said, stderr=said)
+        return subprocess.Popen(command, env=os.environ | cache | dict(settings), stdout=said, stderr=said)
 
 
 def size(path):
     return path.stat().st_size if path.exists() else 0
 
 
-def chain(out, train_args, programs, log, kills, seed):
+def chain(out, train_args, programs, log, settings, kills, seed):
     """Runs to the end with that many kills; returns the last exit status, and how many epochs were there at each kill."""
     moments, seen = random.Random(seed), []
     for _ in range(kills):
-        process = start_or_resume(out, train_args, programs, log)
+        process = start_or_resume(out, train_args, programs, log, settings)
         try:
             if moments.random() < 0.8:  # else anywhere, imports and compiling included
                 before, deadline = size(out / "metrics.jsonl"), time.monotonic() + 300
@@ -43,13 +41,13 @@ def chain(out, train_args, programs, log, kills, seed):
             process.kill()  # SIGKILL: nothing in the process gets to know
             process.wait()
         seen.append(size(out / "metrics.jsonl"))
-    process = start_or_resume(out, train_args, programs, log)
+    process = start_or_resume(out, train_args, programs, log, settings)
     try:
         return process.wait(timeout=600), seen
     finally:
         process.kill()
 
 
-def start_or_resume(out, train_args, programs, log):
+def start_or_resume(out, train_args, programs, log, settings):
     begun = (out / "config.json").exists()
-    return launch(["resume", out, "--no-plots"] if begun else train_args, programs, log)
+    return launch(["resume", out, "--no-plots"] if begun else train_args, programs, log, settings)

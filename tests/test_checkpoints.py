@@ -59,6 +59,17 @@ def test_every_kind_of_leaf_comes_back_bit_for_bit(tree, tmp_path):
     assert read_about(tmp_path / "c") == ABOUT
 
 
+def test_large_trees_are_written_and_read_in_groups(tree, tmp_path, monkeypatch):
+    from deepcrl.io import _checkpoint, load_checkpoint, save_checkpoint
+
+    monkeypatch.setattr(_checkpoint, "_GROUP_BYTES", 40)
+    save_checkpoint(tmp_path / "c", tree, ABOUT)
+    assert len(list((tmp_path / "c" / "arrays").iterdir())) > 2
+    assert same(load_checkpoint(tmp_path / "c", tree), tree)
+    part = {"odd": tree["odd"], "keys": tree["keys"]}
+    assert same(load_checkpoint(tmp_path / "c", part, partial=True), part)
+
+
 @pytest.fixture(scope="module")
 def state():
     """A state of three lanes, filled at will: nothing is compiled."""

@@ -23,7 +23,7 @@ SEEDS = (0, 5, 0, 5)
 
 
 def config(epochs=EPOCHS):
-    return tiny(agent={"depth": 16}, epochs=epochs, total_env_steps=80 + 40 * epochs)
+    return tiny(epochs=epochs, total_env_steps=80 + 40 * epochs)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,11 +34,10 @@ def programs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hypers():
-    """Four lanes of different depth."""
+    """Four lanes of different numbers, all of depth 4 in networks built for 8."""
     from deepcrl import lanes
 
-    built = [lanes(config(), seeds=[0], depth=[depth]).hypers for depth in (4, 8, 12, 16)]
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *built)
+    return lanes(config(), seeds=[0, 5], depth=[4], critic_lr=[3e-4, 1e-3]).hypers
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def same_runs(folder, straight):
 # Going on
 
 
-def test_lanes_of_different_depth_go_on_bit_for_bit(copy, straight):
+def test_lanes_of_different_numbers_go_on_bit_for_bit(copy, straight):
     from deepcrl.io import resume
 
     result = resume(copy)
@@ -111,6 +110,20 @@ def test_lanes_of_different_depth_go_on_bit_for_bit(copy, straight):
     same_runs(copy, straight)
     same_states(result.state, straight[0].state)
     assert result.rows[-1]["seconds"] > result.rows[0]["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_lanes_of_different_depth_go_on_bit_for_bit(tmp_path):
+    """A program of several depths takes minutes to compile."""
+    from deepcrl import lanes
+    from deepcrl.io import resume, run
+
+    long, short = (tiny(agent={"depth": 16}, epochs=n, total_env_steps=80 + 40 * n) for n in (4, 2))
+    seeds, hypers = lanes(long, seeds=[0], depth=[4, 8, 12, 16])
+    straight = run(long, seeds=seeds.tolist(), hypers=hypers, out=tmp_path / "straight")
+    run(short, seeds=seeds.tolist(), hypers=hypers, out=tmp_path / "stopped")
+    same_states(resume(tmp_path / "stopped", total_env_steps=long.total_env_steps).state, straight.state)
+    same_runs(tmp_path / "stopped", (straight, tmp_path / "straight"))
 
 
 def test_rows_behind_the_checkpoint_are_dropped_and_computed_again(copy, straight):
@@ -221,7 +234,7 @@ def test_a_budget_that_adds_no_epoch_is_refused(copy):
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_serves(copy, straight):
     from deepcrl.io import resume
 
-    (copy / "checkpoints" / "epoch_000002" / "arrays" / "_METADATA").write_text("{}")
+    (copy / "checkpoints" / "epoch_000002" / "arrays" / "0" / "_METADATA").write_text("{}")
     with pytest.raises(ValueError, match=r"epoch_000002 is damaged.*Remove the folder to go on from the one before"):
         resume(copy)
     shutil.rmtree(copy / "checkpoints" / "epoch_000002")
@@ -311,7 +324,7 @@ def test_four_lanes_of_one_device_go_on_on_four(stopped):
 # Kills
 
 
-def killed_run(tmp_path, programs, epochs, kills, seed):
+def killed_run(tmp_path, programs, epochs, kills, seed, settings=()):
     """A run of one lane, killed and resumed, and the same run undisturbed."""
     from deepcrl.io import read_metrics, RunFolder
 
@@ -322,9 +335,9 @@ def killed_run(tmp_path, programs, epochs, kills, seed):
     length = ["--epochs", epochs, "--total-env-steps", 80 + 40 * epochs, "--no-plots"]
     args = ["train", "point_u_maze", *sizes, *length, "--out"]
     log = tmp_path / "said"
-    undisturbed = launch([*args, tmp_path / "straight"], programs, log)
+    undisturbed = launch([*args, tmp_path / "straight"], programs, log, settings)
     assert undisturbed.wait(timeout=600) == 0, log.read_text()
-    status, seen = chain(tmp_path / "killed", [*args, tmp_path / "killed"], programs, log, kills, seed)
+    status, seen = chain(tmp_path / "killed", [*args, tmp_path / "killed"], programs, log, settings, kills, seed)
     assert status == 0, log.read_text()
 
     assert timeless(read_metrics(tmp_path / "killed")) == timeless(read_metrics(tmp_path / "straight"))
@@ -353,7 +366,8 @@ def leaf_bytes(folder, path):
 
 
 def test_a_run_killed_twice_ends_as_if_undisturbed(tmp_path, programs):
-    killed_run(tmp_path, programs, epochs=15, kills=2, seed=3)
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    killed_run(tmp_path, programs, epochs=15, kills=2, seed=3, settings=quick)
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ _ARRAYS = "arrays"
 _MAX_ABOUT_BYTES = 2**26
 _CHUNK_BYTES = 2**26  # of one leaf, written and read at a time
 _CONCURRENT_GB = 1
+_GROUP_BYTES = 2**28  # orbax holds all arrays that it is given at once a second time: it is given few
 PACKAGES = ("deepcrl", "jax", "jaxlib", "equinox", "optax", "numpy", "orbax-checkpoint")
 
 T = TypeVar("T", bound=PyTree)
@@ -48,18 +49,22 @@ def save_checkpoint(path: str | Path, tree: PyTree, about: Mapping[str, Any]) ->
     import orbax.checkpoint as ocp
 
     leaves = _leaves(tree)
-    # On a CPU these are views: nothing is copied.
-    arrays = {name: np.asarray(_data(leaf)) for name, leaf in leaves.items() if leaf.size}
+    groups = _groups(leaves)
     path = Path(path).absolute()
     with whole_folder(path) as folder:
-        if arrays:
-            args = {name: ocp.SaveArgs(chunk_byte_size=_CHUNK_BYTES) for name in arrays}
-            ocp.Checkpointer(_handler()).save(folder / _ARRAYS, args=ocp.args.PyTreeSave(arrays, save_args=args))
+        for number, names in enumerate(groups):
+            # On a CPU these are views: nothing is copied here.
+            arrays = {name: np.asarray(_data(leaves[name])) for name in names}
+            args = ocp.args.PyTreeSave(
+                arrays, save_args={name: ocp.SaveArgs(chunk_byte_size=_CHUNK_BYTES) for name in names}
+            )
+            ocp.Checkpointer(_handler()).save(folder / _ARRAYS / str(number), args=args)
         document = {
             "schema": SCHEMA,
             "about": dict(about),
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
             "leaves": {name: dataclasses.asdict(_kind(leaf)) for name, leaf in leaves.items()},
+            "groups": groups,
             "files": {name: [file.stat().st_size, digest(file)] for name, file in _files(folder).items()},
         }
         document["digest"] = _digest(document)
@@ -94,7 +99,12 @@ def load_checkpoint(path: str | Path, template: T, *, partial: bool = False) -> 
     wanted = _leaves(template)
     _check_leaves(path, document["leaves"], wanted, partial)
     _check_files(path, document["files"])
-    data = _read(path, {name: leaf for name, leaf in wanted.items() if math.prod(leaf.shape)})
+    data: dict[str, jax.Array] = {}
+    for number, names in enumerate(document["groups"]):
+        data |= _read(path, path / _ARRAYS / str(number), {name: wanted[name] for name in names if name in wanted})
+    for name, leaf in wanted.items():
+        if name not in data and math.prod(leaf.shape):
+            raise _damaged(path, f"`{_ABOUT}` does not say where the arrays of leaf `{name}` are")
     leaves = [
         _undo_data(data[name], leaf) if name in data else jnp.zeros(leaf.shape, leaf.dtype)
         for name, leaf in wanted.items()
@@ -120,6 +130,21 @@ def _leaves(tree: PyTree) -> dict[str, Any]:
     if len(leaves) != len(named):
         raise ValueError("Two leaves of a tree must not have the same name; give its parts other names.")
     return leaves
+
+
+def _groups(leaves: Mapping[str, Any]) -> list[list[str]]:
+    """The names of the leaves that hold anything, in groups of not many bytes."""
+    groups, room = [], 0
+    for name, leaf in leaves.items():
+        size = leaf.size * leaf.dtype.itemsize
+        if not size:
+            continue
+        if size > room:
+            groups.append([])
+            room = _GROUP_BYTES
+        groups[-1].append(name)
+        room -= size
+    return groups
 
 
 def is_key(leaf: Any) -> bool:
@@ -185,6 +210,7 @@ def _document(path: Path) -> dict[str, Any]:
         about, leaves, files = document["about"], document["leaves"], document["files"]
         document["leaves"] = {name: _Kind(tuple(kind["shape"]), kind["dtype"]) for name, kind in leaves.items()}
         document["files"] = {name: (size, text) for name, (size, text) in files.items()}
+        document["groups"] = [[str(name) for name in names] for names in document["groups"]]
         about.keys()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(path, f"`{_ABOUT}` lacks what it must hold ({type(error).__name__}: {error})") from error
@@ -224,8 +250,8 @@ def _handler() -> Any:
     return ocp.PyTreeCheckpointHandler(save_concurrent_gb=_CONCURRENT_GB, restore_concurrent_gb=_CONCURRENT_GB)
 
 
-def _read(path: Path, wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
-    """The arrays of these leaves, keys as numbers."""
+def _read(path: Path, arrays: Path, wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
+    """The arrays of these leaves of one group, keys as numbers."""
     import orbax.checkpoint as ocp
 
     if not wanted:
@@ -242,7 +268,7 @@ def _read(path: Path, wanted: Mapping[str, Any]) -> dict[str, jax.Array]:
     }
     restore = ocp.args.PyTreeRestore(item=data, restore_args=args, partial_restore=True)
     try:
-        read = ocp.Checkpointer(_handler()).restore(path / _ARRAYS, args=restore)
+        read = ocp.Checkpointer(_handler()).restore(arrays, args=restore)
     except Exception as error:  # the files are those that were written: whoever wrote them wrote no such arrays
         raise _damaged(path, f"its arrays cannot be read ({type(error).__name__})") from error
     for name, leaf in data.items():
