@@ -122,7 +122,7 @@ class AbstractAgent(abc.ABC):
         depths = {"actor_depth": actor_depth, "critic_depth": critic_depth}
         if not own >= depths.keys():
             depths = {"depth": actor_depth} if "depth" in own else {}
-        return dataclasses.replace(self, **depths)  # pyright: ignore[reportType]
+        return dataclasses.replace(self, **depths)  # pyright: ignore
 
     @abc.abstractmethod
     def init(self, spec: AgentSpec, *, key: Key) -> PyTree:
