@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 
-# The README's run. In one of this length the two goals behind the wall are not reached for certain: four of six are.
-QUICKSTART = {"total_env_steps": 600_000, "epochs": 12}
+# The README's run.
+QUICKSTART = {"total_env_steps": 3_000_000, "epochs": 15}
 SEEDS = (0, 1, 2)
 
 
@@ -16,8 +16,8 @@ def test_the_point_learns_the_u_maze_from_scratch():
     from deepcrl import Config, make_train
     from deepcrl.agents import CRL
 
-    config = Config(env="point_u_maze", agent=CRL(width=64), **QUICKSTART)
+    config = Config(env="point_u_maze", agent=CRL(width=64, random_goals=0.5), **QUICKSTART)
     assert config.epochs >= 10
     success = np.asarray(jax.vmap(make_train(config))(jnp.asarray(SEEDS)).metrics.success_any)
     assert success.shape == (len(SEEDS), config.epochs)
-    assert (success[:, -5:].mean(axis=1) >= 0.6).all(), success
+    assert (success[:, -5:].mean(axis=1) >= 0.9).all(), success

@@ -3,30 +3,26 @@
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import rich.progress
 from rich.console import Console
 from rich.table import Table
 
-from ..nn import parameter_count
-from ..train import Trainer
+from ..train import cost, Trainer
 
 
 def print_header(console: Console, trainer: Trainer, num_lanes: int) -> None:
     """What will be run, and how large it is."""
-    config = trainer.config
-    agent = jax.eval_shape(lambda key: trainer.agent.init(trainer.spec, key=key), jax.random.key(0))
-    params = parameter_count(agent.policy) + parameter_count(agent.critic) if hasattr(agent, "critic") else None
+    config, hypers, sheet = trainer.config, trainer.config.hypers(), cost(trainer, num_lanes)
     task = config.env if isinstance(config.env, str) else type(config.env).__name__
-    hypers = config.hypers()
     console.print(
         f"[bold]{task}[/bold]: {type(config.agent).__name__}, actor depth {int(hypers.actor_depth)}, critic depth "
-        f"{int(hypers.critic_depth)}" + (f", {params / 1e6:.2f} M parameters" if params else "")
+        f"{int(hypers.critic_depth)}, {sheet.parameters / 1e6:.2f} M parameters, "
+        f"{sheet.flops_per_update / 1e9:.2f} GFLOP an update"
     )
     console.print(
         f"{num_lanes} lane(s), each {config.actual_env_steps:,} env steps and {config.actual_updates:,} updates in "
-        f"{config.epochs} epochs; {trainer.state_bytes() / 1e6:.0f} MB of state a lane, "
-        f"{config.buffer_bytes / 1e6:.0f} MB of it replay buffer"
+        f"{config.epochs} epochs; {sheet.state_bytes / 1e6:.0f} MB of state a lane, "
+        f"{sheet.buffer_bytes / 1e6:.0f} MB of it replay buffer"
     )
 
 
