@@ -107,15 +107,18 @@ def test_help_names_the_options(capsys, command, options):
         assert option in text
 
 
-def test_every_setting_has_an_option(capsys):
+@pytest.mark.parametrize("agent", ["CRL", "SAC", "TD3", "GCBC", "GCSL", "Random"])
+def test_every_setting_has_an_option(capsys, agent):
     import dataclasses
 
     from deepcrl import Config
-    from deepcrl.agents import CRL
+    from deepcrl.agents import AGENTS
+    from deepcrl.nn import Trunk
 
-    assert deepcrl("train", "--help") == 0
+    assert deepcrl("train", "--agent", agent, "--help") == 0
     text = capsys.readouterr().out
-    fields = {field.name for cls in (Config, CRL) for field in dataclasses.fields(cls)} - {"env", "agent"}
+    classes = (Config, AGENTS[agent]) if agent == "Random" else (Config, AGENTS[agent], Trunk)
+    fields = {field.name for cls in classes for field in dataclasses.fields(cls)} - {"env", "trunk"}
     assert [name for name in fields if f"--{name.replace('_', '-')} " not in text.replace(",", " ")] == []
 
 
@@ -156,6 +159,16 @@ def test_settings_reach_the_config(config_of):
     assert (config.goal_reset, config.eval_env, config.agent.remat) == ("cached", "point_u4_maze", False)
 
 
+def test_agents_are_named_and_have_options_of_their_own(config_of):
+    from deepcrl.agents import SAC, TD3
+    from deepcrl.nn import Trunk
+
+    args = ["train", "point_u_maze", "--agent", "SAC", "--hindsight", "final", "--tau", "0.01", "--norm", "rms"]
+    assert config_of(*args).agent == SAC(hindsight="final", tau=0.01, trunk=Trunk(norm="rms"))
+    config = config_of("train", "point_u_maze", "--agent=TD3", "--no-residual", "--collect-actions", "4")
+    assert (config.agent, config.collect_actions) == (TD3(trunk=Trunk(residual=False)), 4)
+
+
 def test_options_of_the_task_reach_the_config(config_of):
     config = config_of("train", "point_u_maze", "--env-options", "starts=free", "goals=3,1")
     assert config.env_options == (("goals", (3, 1)), ("starts", "free"))
@@ -172,6 +185,8 @@ WRONG = {
     "option that the task lacks": (["point_u_maze", "--env-options", "goal=free"], "does not take"),
     "cell in a wall": (["point_u_maze", "--env-options", "goals=0,0"], "Free cells"),
     "broken maze": (["point_maze", "--env-options", "maze=111/1R1/111"], "goal"),
+    "unknown agent": (["point_u_maze", "--agent", "PPO"], "'SAC'"),
+    "option of another agent": (["point_u_maze", "--agent", "SAC", "--repr-dim", "8"], "--repr-dim"),
     "unknown energy": (["point_u_maze", "--energy", "nrom"], "norm"),
     "batch too large": (["point_u_maze", "--batch-size", "1000000000"], "batch_size"),
     "budget too small": (["point_u_maze", "--total-env-steps", "10"], "at least"),
