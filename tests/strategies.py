@@ -120,6 +120,7 @@ def agent_fields():
             "gamma": st.floats(0.0, 1.0, exclude_min=True),
             "target_entropy": st.floats(-1e6, 1e6),
             "logsumexp_penalty": rates,
+            "random_goals": rates,
             "remat": st.booleans(),
         }
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 from strategies import shared_programs, tiny
 
@@ -252,3 +253,37 @@ def test_ctrl_c_ends_with_status_130_and_whole_lines(run, programs, tmp_path):
     rows = [json.loads(line) for line in text.splitlines()]
     assert len(rows) % 2 == 0 and 2 <= len(rows) < 40_000
     assert json.loads((out / "config.json").read_text())["seeds"] == [0, 1]
+
+
+def test_compiled_programs_are_kept_unless_told_otherwise(monkeypatch, tmp_path):
+    from deepcrl.cli._main import _keep_compiled_programs
+
+    name, before = "jax_compilation_cache_dir", jax.config.jax_compilation_cache_dir
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    try:
+        jax.config.update(name, "/chosen")
+        _keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir == "/chosen"
+        jax.config.update(name, None)
+        _keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "deepcrl" / "xla")
+    finally:
+        jax.config.update(name, before)
+
+
+def test_cost_prints_a_sheet_and_says_what_does_not_fit(capsys):
+    said, _, status = run_cost(capsys, "--lanes", "2")
+    assert status == 0 and "GFLOP" in said and "2 lane(s) need" in said and "do not fit" not in said
+    said, _, status = run_cost(capsys, "--lanes", "1000000")
+    assert status == 1 and "do not fit. Lower" in said
+    _, error, status = run_cost(capsys, "--lanes", "0")
+    assert status == 2 and "`lanes` must be at least 1, got 0" in error
+
+
+def run_cost(capsys, *args):
+    from deepcrl.cli import main
+
+    with pytest.raises(SystemExit) as exit:
+        main(["cost", "point_u_maze", "--width", "8", "--no-measured", *args])
+    printed = capsys.readouterr()
+    return printed.out, printed.err, exit.value.code

@@ -51,8 +51,8 @@ class LaneFunction:
         self._lanes = custom_vmap(jax.jit(lambda *args: jax.vmap(self._one)(*args)))
         self._lanes.def_vmap(self._merge_axes)
 
-    def __call__(self, *args: PyTree) -> tuple[TrainState | None, PyTree]:
-        """Of one lane; vmap it for many."""
+    def __call__(self, *args: PyTree) -> Any:
+        """What `run` returns for one lane; vmap it for many."""
         concrete = all(is_concrete(leaf) for leaf in jtu.tree_leaves(args))
         return self._one(*args) if concrete else self._lane(*args)
 
