@@ -6,7 +6,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
-from strategies import compiled_quickly, tiny, unchecked
+from strategies import tiny, unchecked
 
 
 SEEDS, DEPTHS = (3, 3, 4, 4), (4, 8, 4, 8)  # lanes of one depth do not stand together
@@ -19,12 +19,6 @@ def assert_close(actual, desired, tolerance):
         if jtu.keystr(path).endswith(".accuracy"):
             continue  # of a batch of 8: rounding turns a tie
         np.testing.assert_allclose(as_array(a), as_array(b), tolerance, tolerance, err_msg=jtu.keystr(path))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    with compiled_quickly():
-        yield
 
 
 @pytest.fixture(scope="module")
