@@ -6,6 +6,7 @@ if __name__ != "deepcrl.envs":
         "Write `import deepcrl.envs`."
     )
 
+from . import _catalogue as _catalogue
 from ._api import (
     AbstractGoalEnv as AbstractGoalEnv,
     EnvState as EnvState,
@@ -21,5 +22,18 @@ from ._registry import (
     UnknownEnvironmentError as UnknownEnvironmentError,
 )
 from ._spaces import Box as Box
-from ._tasks import PointMaze as PointMaze, PointMazeParams as PointMazeParams, PointMazeState as PointMazeState
+from ._tasks import (
+    AbstractArena as AbstractArena,
+    AbstractMujocoEnv as AbstractMujocoEnv,
+    Ant as Ant,
+    MazeArena as MazeArena,
+    MazeArenaParams as MazeArenaParams,
+    MujocoState as MujocoState,
+    OpenArena as OpenArena,
+    OpenArenaParams as OpenArenaParams,
+    PointMaze as PointMaze,
+    PointMazeParams as PointMazeParams,
+    PointMazeState as PointMazeState,
+    RobotParams as RobotParams,
+)
 from ._wrappers import FlatObservation as FlatObservation, LegacyStep as LegacyStep, to_gymnasium as to_gymnasium

@@ -2,6 +2,8 @@
 
 import abc
 import dataclasses
+import operator
+from collections.abc import Callable
 from typing import Any, Literal
 
 import equinox as eqx
@@ -101,9 +103,17 @@ class AbstractGoalEnv(eqx.Module):
     ) -> BoolScalar:
         """Whether achieving the one goal counts as reaching the other."""
 
+    def refresh_env(self, inner: PyTree, stale: BoolScalar, params: PyTree) -> PyTree:
+        """`inner` with what follows from it computed anew where `stale`: after a reset or `set_state`.
+
+        For environments whose state carries costly quantities that observations need, so that `reset_env`, which is
+        called in every step, need not compute them. By default there are none.
+        """
+        return inner
+
     def reset(self, key: Key, params: PyTree) -> tuple[GoalObservation, EnvState]:
         """The first observation and state of an environment, with `episode_id` 0."""
-        inner = self.reset_env(key, params)
+        inner = self.refresh_env(self.reset_env(key, params), jnp.ones((), bool), params)
         zero = jnp.zeros((), jnp.int32)
         first = inner if self.goal_reset == "cached" else None
         return self.observe(inner, params), EnvState(inner=inner, first=first, time=zero, episode_id=zero)
@@ -126,7 +136,7 @@ class AbstractGoalEnv(eqx.Module):
 
         final = self.observe(inner, params)
         fresh = self.reset_env(reset_key, params) if state.first is None else state.first
-        inner = tree_where(ended, fresh, inner)
+        inner = self.refresh_env(tree_where(ended, fresh, inner), ended, params)
         next_state = EnvState(
             inner=inner,
             first=state.first,
@@ -143,21 +153,22 @@ class AbstractGoalEnv(eqx.Module):
     def set_state(self, state: EnvState, params: PyTree, **fields: Any) -> tuple[GoalObservation, EnvState]:
         """The same state with some fields of `state.inner` put to given values, and what is seen then.
 
-        For example `env.set_state(state, params, position=[1.0, 2.0])`. Clock and episode go on.
+        For example `env.set_state(state, params, position=[1.0, 2.0])` in a point maze, or `qpos=...` for a robot.
+        Clock and episode go on.
 
         **Raises:** `ValueError` for an unknown field or a wrong shape.
         """
-        new = {}
-        known = [field.name for field in dataclasses.fields(state.inner)]
+        inner = state.inner
+        known = _field_paths(inner)
         for name, value in fields.items():
             if name not in known:
                 raise ValueError(f"This environment's state has no field {name!r}. {did_you_mean(name, known)}")
-            old = getattr(state.inner, name)
+            old = known[name](inner)
             array = jnp.asarray(value, old.dtype)
             if array.shape != old.shape:
                 raise ValueError(f"The field {name!r} of the state has shape {old.shape}, got {array.shape}.")
-            new[name] = array
-        inner = dataclasses.replace(state.inner, **new)
+            inner = eqx.tree_at(known[name], inner, array)
+        inner = self.refresh_env(inner, jnp.ones((), bool), params)
         return self.observe(inner, params), dataclasses.replace(state, inner=inner)
 
     def check(self, params: PyTree = None) -> Any:
@@ -165,6 +176,19 @@ class AbstractGoalEnv(eqx.Module):
         from ._check import check  # the checker knows this class
 
         return check(self, params)
+
+
+def _field_paths(inner: PyTree) -> dict[str, Callable[[PyTree], Array]]:
+    """How to get at each array of a state by the name of its field, in modules within it too."""
+    paths: dict[str, Callable[[PyTree], Array]] = {}
+    for name in (field.name for field in dataclasses.fields(inner)):
+        part = getattr(inner, name)
+        if isinstance(part, eqx.Module):
+            for below, path in _field_paths(part).items():
+                paths[below] = lambda tree, name=name, path=path: path(getattr(tree, name))
+        else:
+            paths[name] = operator.attrgetter(name)
+    return paths
 
 
 def batched_reset(env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: Key) -> tuple[GoalObservation, EnvState]:

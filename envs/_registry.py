@@ -1,6 +1,5 @@
 """Names of environments."""
 
-import functools as ft
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +9,12 @@ from jaxtyping import PyTree
 from deepcrl._errors import did_you_mean
 
 from ._api import AbstractGoalEnv
-from ._mazes import Maze, MAZES
-from ._tasks import PointMaze
-from ._tasks._point_maze import CellChoice
 
 
-_FACTORIES: dict[str, Callable[..., AbstractGoalEnv]] = {}
+Factory = Callable[..., AbstractGoalEnv]
+
+_FACTORIES: dict[str, Factory] = {}
+_FAMILIES: list[Callable[[str], Factory | None]] = []
 
 
 class UnknownEnvironmentError(KeyError):
@@ -25,7 +24,7 @@ class UnknownEnvironmentError(KeyError):
         return str(self.args[0])
 
 
-def register(name: str, factory: Callable[..., AbstractGoalEnv]) -> None:
+def register(name: str, factory: Factory) -> None:
     """Makes `make(name, **options)` call `factory(**options)`.
 
     **Raises:** `ValueError` if the name is taken: results are told by names.
@@ -33,6 +32,11 @@ def register(name: str, factory: Callable[..., AbstractGoalEnv]) -> None:
     if name in _FACTORIES:
         raise ValueError(f"An environment named {name!r} exists already. Choose another name.")
     _FACTORIES[name] = factory
+
+
+def register_family(family: Callable[[str], Factory | None]) -> None:
+    """Makes `make(name, ...)` call `family(name)(...)` for names that are not registered one by one, where it knows them."""
+    _FAMILIES.append(family)
 
 
 def names() -> tuple[str, ...]:
@@ -46,14 +50,14 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
     **Arguments:**
 
     - `name`: one of [`deepcrl.envs.names`][].
-    - `options`: passed to the environment: `episode_length` and `goal_reset` for all, `starts` and `goals` for the point
-      mazes.
+    - `options`: passed to the environment: `episode_length` and `goal_reset` for all, `starts` and `goals` for mazes,
+      `engine` and `reward` for robots.
 
     **Raises:** `UnknownEnvironmentError`, with close matches; `ValueError` for an unknown option.
     """
-    if name not in _FACTORIES:
+    factory = _FACTORIES.get(name) or next((made for family in _FAMILIES if (made := family(name))), None)
+    if factory is None:
         raise UnknownEnvironmentError(f"No environment is named {name!r}. {did_you_mean(str(name), _FACTORIES)}")
-    factory = _FACTORIES[name]
     try:  # the signature alone, so that an error inside a factory keeps its own kind and place
         inspect.signature(factory).bind(**options)
     except TypeError as error:
@@ -63,20 +67,3 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
         ) from error
     env = factory(**options)
     return env, env.default_params()
-
-
-def _custom_point_maze(
-    maze: str,
-    *,
-    starts: CellChoice = "R",
-    goals: CellChoice = "G",
-    episode_length: int = 300,
-    goal_reset: str = "resample",
-) -> AbstractGoalEnv:
-    maze_options = {"starts": starts, "goals": goals, "episode_length": episode_length, "goal_reset": goal_reset}
-    return PointMaze(Maze.from_text(maze), **maze_options)
-
-
-for _name, _maze in MAZES.items():
-    register(f"point_{_name}", ft.partial(PointMaze, _maze, episode_length=600 if "giant" in _name else 300))
-register("point_maze", _custom_point_maze)

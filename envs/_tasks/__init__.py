@@ -1,5 +1,18 @@
 """Tasks: what moves, what is seen, what counts as success."""
 
+from ._ant import Ant as Ant
+from ._arena import (
+    AbstractArena as AbstractArena,
+    MazeArena as MazeArena,
+    MazeArenaParams as MazeArenaParams,
+    OpenArena as OpenArena,
+    OpenArenaParams as OpenArenaParams,
+)
+from ._mujoco import (
+    AbstractMujocoEnv as AbstractMujocoEnv,
+    MujocoState as MujocoState,
+    RobotParams as RobotParams,
+)
 from ._point_maze import (
     PointMaze as PointMaze,
     PointMazeParams as PointMazeParams,

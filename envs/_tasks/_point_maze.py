@@ -9,14 +9,13 @@ from jaxtyping import Array, Float
 from deepcrl._typing import BoolScalar, Key, Scalar
 
 from .._api import AbstractGoalEnv, GoalObservation
-from .._mazes import Maze
+from .._mazes import CellChoice, choose_cells, draw_index, Maze
 from .._spaces import Box
 
 
 HALF_WIDTH = 0.2  # of the body, a square, in m; a cell is 1 m wide
 _VELOCITY_SCALE = 0.2  # m per step per unit of observation: the top speed under the default parameters
 
-CellChoice = str | tuple[int, int]
 AnyArray = Array | np.ndarray
 
 
@@ -68,20 +67,8 @@ class PointMaze(AbstractGoalEnv):
     def __check_init__(self):
         if not isinstance(self.maze, Maze):
             raise TypeError(f"`maze` must be a `Maze`, got {self.maze!r}. Read a text grid by `Maze.from_text`.")
-        self._cells("starts", self.starts, "R")
-        self._cells("goals", self.goals, "G")
-
-    def _cells(self, field: str, choice: CellChoice, letter: str) -> list[tuple[int, int]]:
-        if choice == letter:
-            return self.maze.cells(letter)
-        if choice == "free":
-            return self.maze.free
-        if choice not in self.maze.free:
-            raise ValueError(
-                f"`{field}` must be {letter!r} (the cells so marked), 'free' (all free cells) or the (row, column) of "
-                f"one free cell, got {choice!r}. Free cells: {self.maze.free}."
-            )
-        return [choice]  # pyright: ignore[reportReturnType]
+        choose_cells(self.maze, "starts", self.starts, "R")
+        choose_cells(self.maze, "goals", self.goals, "G")
 
     def cell_weights(self, cells: list[tuple[int, int]]) -> Float[Array, "row col"]:
         """Weights for [`deepcrl.envs.PointMazeParams`][]: 1 at the given cells, 0 elsewhere."""
@@ -93,8 +80,8 @@ class PointMaze(AbstractGoalEnv):
     def default_params(self) -> PointMazeParams:
         """Starts and goals as chosen at construction, and the dynamics of the class's docstring."""
         return PointMazeParams(
-            start_weights=self.cell_weights(self._cells("starts", self.starts, "R")),
-            goal_weights=self.cell_weights(self._cells("goals", self.goals, "G")),
+            start_weights=self.cell_weights(choose_cells(self.maze, "starts", self.starts, "R")),
+            goal_weights=self.cell_weights(choose_cells(self.maze, "goals", self.goals, "G")),
             start_noise=jnp.float32(0.2),
             acceleration=jnp.float32(0.04),
             drag=jnp.float32(0.8),
@@ -187,8 +174,5 @@ class PointMaze(AbstractGoalEnv):
 
 
 def _draw_cell(weights: Float[Array, "row col"], *, key: Key) -> Float[Array, " xy"]:
-    cumulative = jnp.cumsum(weights.ravel())
-    # Strictly below the total, so that rounding never draws a cell behind the last one of positive weight.
-    threshold = jnp.minimum(jr.uniform(key) * cumulative[-1], jnp.nextafter(cumulative[-1], jnp.float32(0.0)))
-    index = jnp.sum(cumulative <= threshold)
+    index = draw_index(weights.ravel(), key=key)
     return jnp.stack([index // weights.shape[1], index % weights.shape[1]]).astype(jnp.float32)

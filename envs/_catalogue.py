@@ -1,0 +1,63 @@
+"""Which names stand for which tasks."""
+
+import functools as ft
+import re
+from typing import Any
+
+from ._api import AbstractGoalEnv
+from ._mazes import CellChoice, Maze, MAZES
+from ._physics import EngineName
+from ._registry import Factory, register, register_family
+from ._tasks import Ant, MazeArena, OpenArena, PointMaze
+
+
+ANT_CELL = 4.0  # m
+_OUR_OWN = ("medium_maze", "giant_maze")  # of the point mass alone
+
+
+def _custom_point_maze(
+    maze: str,
+    *,
+    starts: CellChoice = "R",
+    goals: CellChoice = "G",
+    episode_length: int = 300,
+    goal_reset: str = "resample",
+) -> AbstractGoalEnv:
+    maze_options = {"starts": starts, "goals": goals, "episode_length": episode_length, "goal_reset": goal_reset}
+    return PointMaze(Maze.from_text(maze), **maze_options)
+
+
+def _in_maze(
+    robot: Any,
+    cell_size: float,
+    maze: Maze | str,
+    *,
+    starts: CellChoice = "R",
+    goals: CellChoice = "G",
+    episode_length: int = 1000,
+    goal_reset: str = "resample",
+    engine: EngineName | None = None,
+    reward: str = "sparse",
+) -> AbstractGoalEnv:
+    arena = MazeArena(Maze.from_text(maze) if isinstance(maze, str) else maze, cell_size, starts, goals)
+    return robot(arena, episode_length=episode_length, goal_reset=goal_reset, engine=engine, reward=reward)
+
+
+def _stitching_ant(name: str) -> Factory | None:
+    """`ant_<maze>_gen_<k>f<k>f...`: starts and goals k cells apart."""
+    match = re.fullmatch(r"ant_(\w+)_gen_((?:[1-9]\d*f)+)", name)
+    if match is None or match[1] not in MAZES:
+        return None
+    steps = tuple(int(step) for step in match[2].split("f")[:-1])
+    return ft.partial(Ant, MazeArena(MAZES[match[1]], ANT_CELL, stitching=steps))
+
+
+for _name, _maze in MAZES.items():
+    register(f"point_{_name}", ft.partial(PointMaze, _maze, episode_length=600 if "giant" in _name else 300))
+    if not _name.startswith(_OUR_OWN):
+        register(f"ant_{_name}", ft.partial(_in_maze, Ant, ANT_CELL, _maze))
+register("point_maze", _custom_point_maze)
+
+register("ant", ft.partial(Ant, OpenArena(10.0, 10.0)))
+register("ant_maze", ft.partial(_in_maze, Ant, ANT_CELL))
+register_family(_stitching_ant)

@@ -1,0 +1,80 @@
+"""MuJoCo in JAX (MJX), on any device; and its variant in Warp, on NVIDIA GPUs."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from deepcrl._typing import BoolScalar
+
+from ._api import AbstractEngine, fresh_state, guarded, PhysicsState
+
+
+if TYPE_CHECKING:
+    import mujoco
+
+
+@contextlib.contextmanager
+def lenient() -> Iterator[None]:
+    """MJX is not written for strict promotion of ranks and dtypes; the rest of the library is."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+class MjxEngine(AbstractEngine):
+    """MJX: the simulation is part of the compiled program.
+
+    Slow on CPUs, where it serves tests of parity; use `native` there.
+    """
+
+    def __init__(self, model: "mujoco.MjModel", impl: str, substeps: int, shapes: dict[str, tuple[int, ...]]):
+        from mujoco import mjx
+
+        with lenient():
+            self.model = mjx.put_model(model, impl=impl)
+            self.data = mjx.make_data(model, impl=impl)
+        self.substeps = substeps
+        self.shapes = shapes
+
+    def init(self, qpos: Float[Array, " nq"], qvel: Float[Array, " nv"]) -> PhysicsState:
+        """As [`AbstractEngine.init`][]."""
+        return fresh_state(qpos, qvel, self.shapes)
+
+    def refresh(self, state: PhysicsState, stale: BoolScalar) -> PhysicsState:
+        """As [`AbstractEngine.refresh`][]: kinematics only, no collisions and no solver."""
+        if not self.shapes:
+            return state
+        with lenient():
+            data = self._kinematics(self.data.replace(qpos=state.qpos, qvel=state.qvel))
+            now = {name: getattr(data, name) for name in self.shapes}
+            derived = {name: jnp.where(stale, now[name], old) for name, old in state.derived.items()}
+        return PhysicsState(
+            qpos=state.qpos, qvel=state.qvel, warmstart=state.warmstart, derived=derived, failed=state.failed
+        )
+
+    def step(self, state: PhysicsState, ctrl: Float[Array, " nu"]) -> PhysicsState:
+        """As [`AbstractEngine.step`][]."""
+        from mujoco import mjx
+
+        with lenient():
+            data = self.data.replace(qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warmstart, ctrl=ctrl)
+            data, _ = jax.lax.scan(lambda data, _: (mjx.step(self.model, data), None), data, length=self.substeps)
+            if self.shapes:
+                data = self._kinematics(data)
+            after = PhysicsState(
+                qpos=data.qpos,
+                qvel=data.qvel,
+                warmstart=data.qacc_warmstart,
+                derived={name: getattr(data, name) for name in self.shapes},
+                failed=jnp.zeros((), bool),
+            )
+        return guarded(state, after)
+
+    def _kinematics(self, data: Any) -> Any:
+        from mujoco import mjx
+
+        data = mjx.com_pos(self.model, mjx.kinematics(self.model, data))
+        return mjx.com_vel(self.model, data)

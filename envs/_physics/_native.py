@@ -1,0 +1,131 @@
+"""MuJoCo in C on all cores of the CPU, by one callback for all simulations at once."""
+
+import threading
+from typing import Any, TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from deepcrl._typing import BoolScalar
+
+from ._api import AbstractEngine, fresh_state, guarded, PhysicsState
+
+
+if TYPE_CHECKING:
+    import mujoco
+
+
+class BatchPool:
+    """Simulations of one model on the CPU's threads: NumPy in, NumPy out, nothing remembered between calls.
+
+    A batch of simulations must be used by one thread at a time, and JAX may call from several (one per device): a lock
+    lets them in one after another. The simulations themselves run on all cores, with the interpreter's lock released.
+    """
+
+    def __init__(self, model: "mujoco.MjModel", substeps: int, derived: tuple[str, ...]):
+        self.model = model
+        self.substeps = substeps
+        self.derived = derived
+        self.lock = threading.Lock()
+        self.batches: dict[int, Any] = {}
+
+    def _batch(self, size: int) -> Any:
+        from mujoco.batch import Batch
+
+        if size not in self.batches:
+            if len(self.batches) >= 8:  # sizes are few: training, evaluation, a picture
+                self.batches.pop(next(iter(self.batches)))
+            self.batches[size] = Batch(self.model, size)
+        return self.batches[size]
+
+    def step(self, qpos: Any, qvel: Any, warmstart: Any, ctrl: Any) -> tuple[np.ndarray, ...]:
+        """One control step of every simulation, leaves `*axes n`; what fails comes back as not a number."""
+        import mujoco
+
+        stage = mujoco.mjtStage.mjSTAGE_VEL if self.derived else mujoco.mjtStage.mjSTAGE_NONE
+        qpos, qvel, warmstart, ctrl = (np.asarray(x) for x in (qpos, qvel, warmstart, ctrl))
+        axes = qpos.shape[:-1]
+        with self.lock:
+            batch = self._batch(int(np.prod(axes)))
+            inputs = {"qpos": qpos, "qvel": qvel, "qacc_warmstart": warmstart, "ctrl": ctrl}
+            for name, value in inputs.items():
+                batch.bind(name)[:] = value.reshape(-1, value.shape[-1])
+            fields = [batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart", *self.derived)]
+            self._run(batch, lambda: batch.step(nstep=self.substeps, stage=int(stage)))
+            out = [np.array(field, np.float32).reshape(*axes, *field.shape[1:]) for field in fields]
+            out[0][batch.status.reshape(axes) != 0] = np.nan
+        return tuple(out)
+
+    def forward(self, qpos: Any, qvel: Any, stale: Any, *derived: Any) -> tuple[np.ndarray, ...]:
+        """The derived quantities of the simulations that are `stale`; those of the others come back as given."""
+        import mujoco
+
+        qpos, qvel, stale = np.asarray(qpos), np.asarray(qvel), np.asarray(stale).ravel()
+        out = [np.array(value, np.float32) for value in derived]
+        ids = np.flatnonzero(stale)
+        if ids.size:
+            with self.lock:
+                batch = self._batch(stale.size)
+                batch.bind("qpos")[ids] = qpos.reshape(-1, qpos.shape[-1])[ids]
+                batch.bind("qvel")[ids] = qvel.reshape(-1, qvel.shape[-1])[ids]
+                batch.bind("ctrl")[ids] = 0.0
+                fields = [batch.bind(name) for name in self.derived]
+                self._run(batch, lambda: batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_VEL)))
+                for value, field in zip(out, fields, strict=True):
+                    value.reshape(field.shape)[ids] = field[ids]
+        return tuple(out)
+
+    @staticmethod
+    def _run(batch: Any, call: Any) -> None:
+        # An exception in a callback would leave the program in an undefined state. What failed is marked in `status`.
+        from mujoco.batch import SimulationError
+
+        try:
+            call()
+        except SimulationError:
+            pass
+
+
+class NativeEngine(AbstractEngine):
+    """MuJoCo's own batched simulation, called from compiled programs.
+
+    State in, state out: simulations keep nothing between calls but their memory. One call per control step serves all
+    environments of all lanes.
+    """
+
+    def __init__(self, pool: BatchPool, shapes: dict[str, tuple[int, ...]]):
+        self.pool = pool
+        self.shapes = shapes
+
+    def init(self, qpos: Float[Array, " nq"], qvel: Float[Array, " nv"]) -> PhysicsState:
+        """As [`AbstractEngine.init`][]."""
+        return fresh_state(qpos, qvel, self.shapes)
+
+    def refresh(self, state: PhysicsState, stale: BoolScalar) -> PhysicsState:
+        """As [`AbstractEngine.refresh`][]; a call that finds nothing stale computes nothing."""
+        if not self.shapes:
+            return state
+        values = tuple(state.derived[name] for name in self.shapes)
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), values)
+        values = jax.pure_callback(
+            self.pool.forward, shapes, state.qpos, state.qvel, stale, *values, vmap_method="broadcast_all"
+        )
+        derived = dict(zip(self.shapes, values, strict=True))
+        return PhysicsState(
+            qpos=state.qpos, qvel=state.qvel, warmstart=state.warmstart, derived=derived, failed=state.failed
+        )
+
+    def step(self, state: PhysicsState, ctrl: Float[Array, " nu"]) -> PhysicsState:
+        """As [`AbstractEngine.step`][]."""
+        like = (state.qpos, state.qvel, state.warmstart, *(state.derived[name] for name in self.shapes))
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
+        qpos, qvel, warmstart, *values = jax.pure_callback(
+            self.pool.step, shapes, state.qpos, state.qvel, state.warmstart, ctrl, vmap_method="broadcast_all"
+        )
+        derived = dict(zip(self.shapes, values, strict=True))
+        after = PhysicsState(
+            qpos=qpos, qvel=qvel, warmstart=warmstart, derived=derived, failed=jnp.zeros_like(state.failed)
+        )
+        return guarded(state, after)
