@@ -26,6 +26,8 @@ from ._tasks import (
     AbstractArena as AbstractArena,
     AbstractMujocoEnv as AbstractMujocoEnv,
     Ant as Ant,
+    AntBall as AntBall,
+    AntPush as AntPush,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
     MujocoState as MujocoState,

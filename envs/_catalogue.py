@@ -8,7 +8,7 @@ from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
 from ._physics import EngineName
 from ._registry import Factory, register, register_family
-from ._tasks import Ant, MazeArena, OpenArena, PointMaze
+from ._tasks import Ant, AntBall, AntPush, MazeArena, OpenArena, PointMaze
 
 
 ANT_CELL = 4.0  # m
@@ -61,3 +61,15 @@ register("point_maze", _custom_point_maze)
 register("ant", ft.partial(Ant, OpenArena(10.0, 10.0)))
 register("ant_maze", ft.partial(_in_maze, Ant, ANT_CELL))
 register_family(_stitching_ant)
+
+register("ant_ball", ft.partial(AntBall, OpenArena(5.0, 5.0)))
+register("ant_push", AntPush)
+for _name, _grid, _balls in (
+    ("ant_ball_u_maze", "11111/1RG01/111G1/1GGG1/11111", ((1, 3),)),
+    (
+        "ant_ball_big_maze",
+        "11111111/1R011GG1/1001GGG1/110G0111/1GG1GGG1/1G1GG1G1/1GGG1GG1/11111111",
+        ((3, 2), (3, 4)),
+    ),
+):
+    register(_name, ft.partial(AntBall, MazeArena(Maze.from_text(_grid), ANT_CELL), _balls))

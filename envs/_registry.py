@@ -35,7 +35,7 @@ def register(name: str, factory: Factory) -> None:
 
 
 def register_family(family: Callable[[str], Factory | None]) -> None:
-    """Makes `make(name, ...)` call `family(name)(...)` for names that are not registered one by one, where it knows them."""
+    """Makes `make(name, ...)` call `family(name)(...)` for names not registered one by one, where that is not `None`."""
     _FAMILIES.append(family)
 
 

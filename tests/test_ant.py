@@ -249,3 +249,56 @@ def test_mjx_steps_as_mujoco_does(maze):
     )
     np.testing.assert_allclose(one.observation[:, :15], two.observation[:, :15], atol=1e-3)
     np.testing.assert_allclose(one.observation[:, 15:], two.observation[:, 15:], atol=2e-2)
+
+
+@pytest.mark.parametrize("name", ["ant_ball", "ant_ball_big_maze", "ant_push"])
+def test_ants_with_objects_keep_the_contract(name):
+    from deepcrl import envs
+
+    env, params = envs.make(name, engine="native", episode_length=40)
+    report = env.check(params)
+    assert report.distinct_starts == 16
+    obs, _ = env.reset(jr.key(0), params)
+    assert obs.observation.shape == (31,)
+
+
+def test_the_ball_is_the_achieved_goal_and_can_be_pushed():
+    from deepcrl import envs
+
+    env, params = envs.make("ant_ball", engine="native")
+    model = env.build_model()
+    assert model.body("ball").mass[0] == pytest.approx(0.576, abs=1e-3)
+    obs, state = env.reset(jr.key(0), params)
+    np.testing.assert_array_equal(obs.achieved_goal, obs.observation[29:31])
+    assert jnp.linalg.norm(obs.achieved_goal - 0.2 * obs.desired_goal) == pytest.approx(1.0, abs=1e-5)
+    qpos = state.inner.physics.qpos.at[:2].set(obs.achieved_goal - jnp.array([0.7, 0.0]))
+    qvel = state.inner.physics.qvel.at[0].set(5.0)  # at the ball, which is 0.75 m away at contact
+    _, state = env.set_state(state, params, qpos=qpos, qvel=qvel)
+    later, *_ = jax.jit(env.step)(jr.key(1), state, jnp.zeros(8), params)
+    assert later.achieved_goal[0] > obs.achieved_goal[0] + 0.01
+
+
+def test_balls_start_in_their_cells():
+    from deepcrl import envs
+
+    env, params = envs.make("ant_ball_big_maze", engine="native")
+    balls = jax.vmap(lambda key: env.reset(key, params)[0].achieved_goal)(jr.split(jr.key(0), 100))
+    assert {tuple(ball) for ball in np.asarray(balls).tolist()} == {(12.0, 8.0), (12.0, 16.0)}
+    with pytest.raises(ValueError, match="`ball_cells` must be"):
+        envs.AntBall(envs.OpenArena(5.0, 5.0), ((1, 1),))
+
+
+def test_pushing_task():
+    from deepcrl import envs
+
+    env, params = envs.make("ant_push", engine="native")
+    model = env.build_model()
+    assert model.body("torso").mass[0] == pytest.approx(3.87, abs=0.01)
+    assert model.body("lower_1").mass[0] == pytest.approx(0.5407, abs=1e-3)
+    obs, _ = jax.vmap(env.reset, in_axes=(0, None))(jr.split(jr.key(0), 200), params)
+    np.testing.assert_array_equal(obs.observation[:, 29:], np.full((200, 2), 8.0))
+    goals = np.asarray(obs.desired_goal)
+    first = goals[:, 0] > goals[:, 1]
+    assert 60 < first.sum() < 140  # binomial, 5.6 standard deviations
+    low = np.where(first[:, None], [16.0, 8.0], [8.0, 16.0])
+    assert (goals >= low).all() and (goals <= low + 2.0).all()

@@ -1,6 +1,7 @@
 """Tasks: what moves, what is seen, what counts as success."""
 
 from ._ant import Ant as Ant
+from ._ant_objects import AntBall as AntBall, AntPush as AntPush
 from ._arena import (
     AbstractArena as AbstractArena,
     MazeArena as MazeArena,
