@@ -1,6 +1,7 @@
 """Films and contact sheets of tasks on MuJoCo, on machines without a screen too. Needs `deepcrl[render]`."""
 
 import functools as ft
+import importlib
 import os
 import subprocess
 import sys
@@ -28,7 +29,7 @@ _PROBE = "import mujoco; context = mujoco.GLContext(16, 16); context.make_curren
 def find_renderer() -> str:
     """Which of MuJoCo's ways to draw works here: what `MUJOCO_GL` says, else the first of `egl` and `osmesa` that does.
 
-    The choice is put into `MUJOCO_GL`, which MuJoCo reads when it is first imported.
+    The choice is put into `MUJOCO_GL`.
 
     **Raises:** `ImportError`, with the remedy, where none works.
     """
@@ -44,6 +45,9 @@ def find_renderer() -> str:
             )
         if probe.returncode == 0:
             os.environ["MUJOCO_GL"] = choice
+            chosen = sys.modules.get("mujoco.rendering.classic.gl_context")
+            if chosen is not None:  # MuJoCo was imported already, and chose then
+                importlib.reload(chosen)
             return choice
         errors.append(f"{choice or 'default'}: {(probe.stderr.strip().splitlines() or ['no message'])[-1]}")
     raise ImportError(
