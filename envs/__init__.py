@@ -26,6 +26,7 @@ from ._tasks import (
     AbstractArena as AbstractArena,
     AbstractMujocoEnv as AbstractMujocoEnv,
     Ant as Ant,
+    Humanoid as Humanoid,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
     MujocoState as MujocoState,

@@ -49,7 +49,7 @@ class MjxEngine(AbstractEngine):
             return state
         with lenient():
             data = self._kinematics(self.data.replace(qpos=state.qpos, qvel=state.qvel))
-            now = {name: getattr(data, name) for name in self.shapes}
+            now = self._derived(data)
             derived = {name: jnp.where(stale, now[name], old) for name, old in state.derived.items()}
         return PhysicsState(
             qpos=state.qpos, qvel=state.qvel, warmstart=state.warmstart, derived=derived, failed=state.failed
@@ -68,10 +68,14 @@ class MjxEngine(AbstractEngine):
                 qpos=data.qpos,
                 qvel=data.qvel,
                 warmstart=data.qacc_warmstart,
-                derived={name: getattr(data, name) for name in self.shapes},
+                derived=self._derived(data),
                 failed=jnp.zeros((), bool),
             )
         return guarded(state, after)
+
+    def _derived(self, data: Any) -> dict[str, Array]:
+        # MuJoCo keeps matrices as rows of nine numbers, MJX as three by three.
+        return {name: getattr(data, name).reshape(shape) for name, shape in self.shapes.items()}
 
     def _kinematics(self, data: Any) -> Any:
         from mujoco import mjx
