@@ -154,7 +154,7 @@ class Humanoid(AbstractMujocoEnv):
             offset = inner.goal - derived["subtree_com"][FIRST_LINK]
             shift = offset * (_MARKER_MASS / total)  # of the centre of mass, by the marker
             offsets = moment / mass
-            moments = moments + mass * (_about(offsets - shift) - _about(offsets))
+            moments = moments + mass * (_about(offsets - shift[None]) - _about(offsets))
             ball = _MARKER_INERTIA * jnp.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]) + _MARKER_MASS * _about(offset - shift)
             marker = jnp.append(_matrices(ball), _MARKER_MASS)[None]
         links = jnp.concatenate([_matrices(moments), mass], axis=1)
