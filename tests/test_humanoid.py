@@ -434,3 +434,105 @@ def test_random_actions_keep_the_contract():
 
 
 # -- parity --------------------------------------------------------------------------------------------------------
+
+
+def tumbling_states(model, num_states):
+    """Positions, velocities, warm starts and controls along rollouts in C: falls, falls against walls, at up to 3 m/s."""
+    import mujoco
+
+    rng = np.random.default_rng(0)
+    data, states = mujoco.MjData(model), []
+    while len(states) < num_states:
+        mujoco.mj_resetData(model, data)
+        data.qpos[:3] = 2.0, 2.0, rng.uniform(1.0, 1.5)
+        data.qpos[3:] += rng.normal(size=21) * np.repeat([0.3, 0.2], [4, 17])
+        data.qvel[:] = rng.normal(size=23) * 0.5
+        data.qvel[:2] += rng.normal(size=2) * 3.0 * rng.integers(2)
+        for t in range(200):
+            if t % 5 == 0:
+                data.ctrl[:] = rng.uniform(-0.4, 0.4, 17)
+            if t % 12 == 7:
+                states.append([x.copy() for x in (data.qpos, data.qvel, data.qacc_warmstart, data.ctrl)])
+            mujoco.mj_step(model, data)
+    return [np.array(x, np.float32) for x in zip(*states[:num_states], strict=True)]
+
+
+@pytest.fixture(scope="module")
+def simulate(maze_model):
+    """One simulation step of 64 robots, by engine: `step(qpos, qvel, warmstart, ctrl)` gives a `PhysicsState`."""
+    from deepcrl import envs
+    from deepcrl.envs._physics import make_engine
+
+    derived = envs.make("humanoid_u_maze")[0].derived
+
+    def stepper(name):
+        engine = make_engine(maze_model, name, substeps=1, derived=derived)
+
+        def step(qpos, qvel, warmstart, ctrl):
+            return engine.step(dataclasses.replace(engine.init(qpos, qvel), warmstart=warmstart), ctrl)
+
+        return jax.jit(jax.vmap(step))
+
+    return {name: stepper(name) for name in ("native", "mjx")}
+
+
+def num_contacts(model, qpos):
+    import mujoco
+
+    data, counts = mujoco.MjData(model), []
+    for q in np.asarray(qpos):
+        data.qpos[:] = q
+        mujoco.mj_fwdPosition(model, data)
+        counts.append(data.ncon)
+    return np.array(counts)
+
+
+@pytest.mark.slow
+def test_mjx_steps_as_mujoco_does(maze_model, simulate):
+    """256 states, every other one in touch with floor or walls. float32 against float64, so that a contact or a friction
+    cone that is on the edge may fall to either side: one state in twenty may differ by more than 2e-3."""
+    states = tumbling_states(maze_model, 256)
+    touching = num_contacts(maze_model, states[0]) > 0
+    assert 0.3 < touching.mean() < 0.7
+    speeds, torques, links = [], [], []
+    for i in range(0, 256, 64):
+        native, mjx = (simulate[name](*(jnp.asarray(x[i : i + 64]) for x in states)) for name in ("native", "mjx"))
+        assert not native.failed.any() and not mjx.failed.any()
+        speeds.append(np.abs(np.asarray(native.qvel - mjx.qvel)).max(axis=1))
+        torques.append(np.abs(np.asarray(native.derived["qfrc_actuator"] - mjx.derived["qfrc_actuator"])).max())
+        links.append(np.abs(np.asarray(native.derived["cinert"] - mjx.derived["cinert"])).max(axis=(1, 2)))
+    speeds, links = np.concatenate(speeds), np.concatenate(links)
+    assert speeds[~touching].max() < 1e-3
+    assert np.median(speeds) < 5e-5 and np.quantile(speeds, 0.95) < 2e-3  # m/s, rad/s
+    assert np.quantile(links, 0.95) < 1e-3  # kg m², kg m, kg
+    assert max(torques) < 1e-5  # N m
+
+
+@pytest.mark.slow
+def test_rollouts_agree_in_distribution(maze_model, simulate):
+    """50 control steps of 64 robots from the same starts by the same actions."""
+    rng = np.random.default_rng(1)
+    qpos = np.zeros((64, 24), np.float32)
+    qpos[:, :4] = 2.0, 2.0, 1.4, 1.0
+    actions = rng.uniform(-0.4, 0.4, (50, 64, 17)).astype(np.float32)
+    seen = {}
+    for name, step in simulate.items():
+        state = (jnp.asarray(qpos), jnp.zeros((64, 23)), jnp.zeros((64, 23)))
+        trace = []
+        for ctrl in actions:
+            for _ in range(5):
+                physics = step(*state, jnp.asarray(ctrl))
+                assert not physics.failed.any()
+                state = (physics.qpos, physics.qvel, physics.warmstart)
+            height, speed = np.asarray(physics.qpos[:, 2]), np.linalg.norm(np.asarray(physics.qvel), axis=1)
+            trace.append([height, speed, num_contacts(maze_model, physics.qpos)])
+        seen[name] = np.array(trace)  # time, quantity, robot
+    native, mjx = seen["native"], seen["mjx"]
+    # as long as they have not touched the ground, robot for robot
+    assert np.allclose(native[:5, :2], mjx[:5, :2], atol=1e-3)
+    # height to 2 cm, speed and contacts to 10 %, on average over robots and the last 25 steps; and in distribution
+    expected, found = (np.mean(x[25:], axis=(0, 2)) for x in (native, mjx))
+    assert found[0] == pytest.approx(expected[0], abs=0.02)
+    assert found[1:] == pytest.approx(expected[1:], rel=0.1)
+    for quantity in range(3):
+        assert stats.ks_2samp(native[-1, quantity], mjx[-1, quantity]).pvalue > P_VALUE
