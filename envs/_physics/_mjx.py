@@ -1,6 +1,7 @@
 """MuJoCo in JAX (MJX), on any device; and its variant in Warp, on NVIDIA GPUs."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, TYPE_CHECKING
 
@@ -74,8 +75,13 @@ class MjxEngine(AbstractEngine):
         return guarded(state, after)
 
     def _derived(self, data: Any) -> dict[str, Array]:
-        # MuJoCo keeps matrices as rows of nine numbers, MJX as three by three.
-        return {name: getattr(data, name).reshape(shape) for name, shape in self.shapes.items()}
+        # MJX asks that fields which its variants keep apart (`cinert`) be read from `_impl`. MuJoCo keeps matrices as rows
+        # of nine numbers, MJX as three by three.
+        shared = {field.name for field in dataclasses.fields(data)}
+        return {
+            name: getattr(data if name in shared else data._impl, name).reshape(shape)
+            for name, shape in self.shapes.items()
+        }
 
     def _kinematics(self, data: Any) -> Any:
         from mujoco import mjx
