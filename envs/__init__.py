@@ -28,6 +28,7 @@ from ._tasks import (
     Ant as Ant,
     AntBall as AntBall,
     AntPush as AntPush,
+    Humanoid as Humanoid,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
     MujocoState as MujocoState,

@@ -8,10 +8,10 @@ from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
 from ._physics import EngineName
 from ._registry import Factory, register, register_family
-from ._tasks import Ant, AntBall, AntPush, MazeArena, OpenArena, PointMaze
+from ._tasks import Ant, AntBall, AntPush, Humanoid, MazeArena, OpenArena, PointMaze
 
 
-ANT_CELL = 4.0  # m
+ANT_CELL, HUMANOID_CELL = 4.0, 2.0  # m
 _OUR_OWN = ("medium_maze", "giant_maze")  # of the point mass alone
 
 
@@ -41,6 +41,23 @@ def _in_maze(
 ) -> AbstractGoalEnv:
     arena = MazeArena(Maze.from_text(maze) if isinstance(maze, str) else maze, cell_size, starts, goals)
     return robot(arena, episode_length=episode_length, goal_reset=goal_reset, engine=engine, reward=reward)
+
+
+def _humanoid_in_maze(
+    maze: Maze | str,
+    *,
+    starts: CellChoice = "R",
+    goals: CellChoice = "G",
+    episode_length: int = 1000,
+    goal_reset: str = "resample",
+    engine: EngineName | None = None,
+    reward: str = "sparse",
+    control_step: float = 0.015,
+    paper: bool = False,
+) -> AbstractGoalEnv:
+    robot = ft.partial(Humanoid, control_step=control_step, paper=paper)
+    options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
+    return _in_maze(robot, HUMANOID_CELL, maze, starts=starts, goals=goals, **options)
 
 
 def _stitching_ant(name: str) -> Factory | None:
@@ -73,3 +90,13 @@ for _name, _grid, _balls in (
     ),
 ):
     register(_name, ft.partial(AntBall, MazeArena(Maze.from_text(_grid), ANT_CELL), _balls))
+register("humanoid", ft.partial(Humanoid, OpenArena(1.0, 5.0), control_step=0.03))
+register("humanoid_maze", _humanoid_in_maze)
+for _name, _grid in {
+    "u_maze": "u_maze",
+    "u_maze_eval": "u_maze_eval",
+    "big_maze": "big_maze",
+    "big_maze_eval": "big_maze_eval_ten",
+    "hardest_maze": "hardest_maze",
+}.items():
+    register(f"humanoid_{_name}", ft.partial(_humanoid_in_maze, MAZES[_grid]))

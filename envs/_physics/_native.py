@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from deepcrl._typing import BoolScalar
 
-from ._api import AbstractEngine, fresh_state, guarded, PhysicsState
+from ._api import AbstractEngine, FORCES, fresh_state, guarded, PhysicsState
 
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ class BatchPool:
                 batch.bind("ctrl")[ids] = 0.0
                 fields = [batch.bind(name) for name in self.derived]
                 self._run(batch, lambda: batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_VEL)))
-                for value, field in zip(out, fields, strict=True):
-                    value.reshape(field.shape)[ids] = field[ids]
+                for name, value, field in zip(self.derived, out, fields, strict=True):
+                    # no substep came before; the field holds what another simulation left there
+                    value.reshape(field.shape)[ids] = 0.0 if name in FORCES else field[ids]
         return tuple(out)
 
     @staticmethod

@@ -9,6 +9,7 @@ from ._arena import (
     OpenArena as OpenArena,
     OpenArenaParams as OpenArenaParams,
 )
+from ._humanoid import Humanoid as Humanoid
 from ._mujoco import (
     AbstractMujocoEnv as AbstractMujocoEnv,
     MujocoState as MujocoState,
