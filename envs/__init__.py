@@ -24,8 +24,15 @@ from ._registry import (
 from ._spaces import Box as Box
 from ._tasks import (
     AbstractArena as AbstractArena,
+    AbstractArm as AbstractArm,
     AbstractMujocoEnv as AbstractMujocoEnv,
     Ant as Ant,
+    ArmCube as ArmCube,
+    ArmGrasp as ArmGrasp,
+    ArmReach as ArmReach,
+    CubeParams as CubeParams,
+    GraspParams as GraspParams,
+    HandCube as HandCube,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
     MujocoState as MujocoState,
@@ -34,6 +41,8 @@ from ._tasks import (
     PointMaze as PointMaze,
     PointMazeParams as PointMazeParams,
     PointMazeState as PointMazeState,
+    ReachParams as ReachParams,
     RobotParams as RobotParams,
+    UniformBox as UniformBox,
 )
 from ._wrappers import FlatObservation as FlatObservation, LegacyStep as LegacyStep, to_gymnasium as to_gymnasium

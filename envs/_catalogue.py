@@ -8,7 +8,7 @@ from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
 from ._physics import EngineName
 from ._registry import Factory, register, register_family
-from ._tasks import Ant, MazeArena, OpenArena, PointMaze
+from ._tasks import Ant, ArmCube, ArmGrasp, ArmReach, HandCube, MazeArena, OpenArena, PointMaze
 
 
 ANT_CELL = 4.0  # m
@@ -61,3 +61,21 @@ register("point_maze", _custom_point_maze)
 register("ant", ft.partial(Ant, OpenArena(10.0, 10.0)))
 register("ant_maze", ft.partial(_in_maze, Ant, ANT_CELL))
 register_family(_stitching_ant)
+
+
+def _grasp(name: str) -> Factory | None:
+    """`arm_grasp_<reach>`: cubes start within that many m of the middle, along each axis."""
+    match = re.fullmatch(r"arm_grasp_(\d*\.\d+|\d+)", name)
+    return None if match is None else ft.partial(ArmGrasp, float(match[1]))
+
+
+# Middle of the square where cubes start and half its side, the same of goals, and the bins (see `ArmCube`), in m.
+_EASY_BINS, _HARD_BINS = (0.17, 0.14), (0.3, 0.19)
+register("arm_push_easy", ft.partial(ArmCube, (-0.1, 0.6), 0.1, (0.1, 0.6), 0.1, None))
+register("arm_push_hard", ft.partial(ArmCube, (-0.25, 0.65), 0.25, (0.25, 0.65), 0.25, None))
+register("arm_binpick_easy", ft.partial(ArmCube, (-0.15, 0.6), 0.09, (0.17, 0.6), 0.09, _EASY_BINS))
+register("arm_binpick_hard", ft.partial(ArmCube, (-0.3, 0.6), 0.15, (0.3, 0.6), 0.15, _HARD_BINS))
+register("arm_binpick_easy_EEF", ft.partial(HandCube, (-0.15, 0.6), 0.07, (0.17, 0.6), 0.005, _EASY_BINS))
+register("arm_reach", ArmReach)
+register("arm_grasp", ft.partial(ArmGrasp, 0.3))
+register_family(_grasp)

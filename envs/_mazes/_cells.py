@@ -51,7 +51,9 @@ def stitching_weights(maze: Maze, steps: tuple[int, ...]) -> Float[np.ndarray, "
     """
     path = _only_path(maze)
     if max(steps) >= len(path):
-        raise ValueError(f"The path of this maze has {len(path) - 1} steps; pairs {max(steps)} steps apart do not exist.")
+        raise ValueError(
+            f"The path of this maze has {len(path) - 1} steps; pairs {max(steps)} steps apart do not exist."
+        )
     weights = np.zeros((len(maze.free),) * 2, np.float32)
     for step in steps:
         for start, goal in zip(path, path[step:], strict=False):

@@ -20,7 +20,7 @@ class PhysicsState(eqx.Module):
     """Accelerations that the constraint solver starts from."""
     derived: dict[str, Array]
     """Quantities that follow from the two, by MuJoCo's names (`xpos`, `cvel`, ...): those that the engine was made for,
-    of the present state. Actuator forces are those of the last substep."""
+    of the present state. Actuator forces are those of the last substep, and 0 after `refresh`."""
     failed: BoolScalar
     """Whether the last step ended in numbers that are not finite; positions and velocities are then those before it."""
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import mujoco
 
 
+_FORCES = ("actuator_force", "qfrc_actuator")  # of a step; positions and velocities alone do not make them
+
+
 class BatchPool:
     """Simulations of one model on the CPU's threads: NumPy in, NumPy out, nothing remembered between calls.
 
@@ -73,8 +76,8 @@ class BatchPool:
                 batch.bind("ctrl")[ids] = 0.0
                 fields = [batch.bind(name) for name in self.derived]
                 self._run(batch, lambda: batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_VEL)))
-                for value, field in zip(out, fields, strict=True):
-                    value.reshape(field.shape)[ids] = field[ids]
+                for name, value, field in zip(self.derived, out, fields, strict=True):
+                    value.reshape(field.shape)[ids] = 0.0 if name in _FORCES else field[ids]
         return tuple(out)
 
     @staticmethod

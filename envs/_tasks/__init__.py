@@ -8,6 +8,17 @@ from ._arena import (
     OpenArena as OpenArena,
     OpenArenaParams as OpenArenaParams,
 )
+from ._arm import (
+    AbstractArm as AbstractArm,
+    ArmCube as ArmCube,
+    ArmGrasp as ArmGrasp,
+    ArmReach as ArmReach,
+    CubeParams as CubeParams,
+    GraspParams as GraspParams,
+    ReachParams as ReachParams,
+    UniformBox as UniformBox,
+)
+from ._hand import HandCube as HandCube
 from ._mujoco import (
     AbstractMujocoEnv as AbstractMujocoEnv,
     MujocoState as MujocoState,

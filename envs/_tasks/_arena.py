@@ -67,9 +67,7 @@ class OpenArena(AbstractArena):
 
     def default_params(self) -> OpenArenaParams:
         """As chosen at construction."""
-        return OpenArenaParams(
-            min_distance=jnp.float32(self.min_distance), max_distance=jnp.float32(self.max_distance)
-        )
+        return OpenArenaParams(min_distance=jnp.float32(self.min_distance), max_distance=jnp.float32(self.max_distance))
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Far out: nothing stops the robot."""
