@@ -17,11 +17,8 @@ _MEET_WALLS = ("cube", "hand", "left_finger", "right_finger")
 def reach_spec() -> "mujoco.MjSpec":
     """The arm alone: fingers fixed and closed, no cube; only the hand meets the table."""
     spec = robot_spec("panda")
-    for unwanted in (
-        *spec.equalities,
-        *spec.actuators[7:],
-        *(pair for pair in spec.pairs if pair.name != "hand_table"),
-    ):
+    pairs = [pair for pair in spec.pairs if pair.name != "hand_table"]
+    for unwanted in (*spec.equalities, *spec.actuators[7:], *pairs):
         spec.delete(unwanted)
     for joint in ("finger_1", "finger_2"):
         spec.delete(spec.joint(joint))
@@ -48,17 +45,6 @@ def add_plates(
     """Colours the squares of the table where cubes start and where goals lie; nothing touches them."""
     for name, centre, half in (("start", start, reach[0]), ("goal", goal, reach[1])):
         _add_box(spec.worldbody, f"plate_{name}", (*centre, 0.0), (half, half, 0.001), name)
-
-
-def add_plates(
-    spec: "mujoco.MjSpec", start: tuple[float, float], goal: tuple[float, float], reach: tuple[float, float]
-) -> None:
-    """Colours the squares of the table where cubes start and where goals lie; nothing touches them."""
-    for name, centre, half in (("start", start, reach[0]), ("goal", goal, reach[1])):
-        spec.worldbody.add_geom(
-            name=f"plate_{name}", type=_geom_type("box"), pos=[*centre, 0.0], size=[half, half, 0.001], material=name,
-            contype=0, conaffinity=0,
-        )  # fmt: skip
 
 
 def add_bins(spec: "mujoco.MjSpec", offset: float, half: float) -> None:
