@@ -8,7 +8,19 @@ from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
 from ._physics import EngineName
 from ._registry import Factory, register, register_family
-from ._tasks import Ant, ArmCube, ArmGrasp, ArmReach, HandCube, MazeArena, OpenArena, PointMaze
+from ._tasks import (
+    Ant,
+    ArmCube,
+    ArmGrasp,
+    ArmReach,
+    Cheetah,
+    HandCube,
+    MazeArena,
+    OpenArena,
+    PointMaze,
+    Pusher,
+    Reacher,
+)
 
 
 ANT_CELL = 4.0  # m
@@ -79,3 +91,9 @@ register("arm_binpick_easy_EEF", ft.partial(HandCube, (-0.15, 0.6), 0.07, (0.17,
 register("arm_reach", ArmReach)
 register("arm_grasp", ft.partial(ArmGrasp, 0.3))
 register_family(_grasp)
+
+# Middle and half sides of the rectangle where goals lie, in m.
+register("pusher_easy", ft.partial(Pusher, (0.05, -0.05), (0.15, 0.2)))
+register("pusher_hard", ft.partial(Pusher, (0.3, -0.1), (0.5, 0.5)))
+register("reacher", Reacher)
+register("cheetah", Cheetah)

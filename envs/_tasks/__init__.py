@@ -16,8 +16,9 @@ from ._arm import (
     CubeParams as CubeParams,
     GraspParams as GraspParams,
     ReachParams as ReachParams,
-    UniformBox as UniformBox,
 )
+from ._boxes import UniformBox as UniformBox
+from ._cheetah import Cheetah as Cheetah, CheetahParams as CheetahParams
 from ._hand import HandCube as HandCube
 from ._mujoco import (
     AbstractMujocoEnv as AbstractMujocoEnv,
@@ -29,3 +30,5 @@ from ._point_maze import (
     PointMazeParams as PointMazeParams,
     PointMazeState as PointMazeState,
 )
+from ._pusher import Pusher as Pusher, PusherParams as PusherParams
+from ._reacher import Reacher as Reacher, ReacherParams as ReacherParams

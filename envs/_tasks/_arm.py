@@ -15,6 +15,7 @@ from .._physics import PhysicsState
 from .._robots import robot_spec
 from .._spaces import Box
 from ._arm_models import add_bins, add_plates, grasp_spec, reach_spec
+from ._boxes import space, UniformBox
 from ._mujoco import AbstractMujocoEnv, MujocoState
 
 
@@ -34,19 +35,6 @@ _OPEN = 255.0  # finger servos' input; 0 closes
 _TIP_OFFSET = 0.0375  # m: the tips' places on both sides of a cube to be grasped
 # Rows of bodies in the models; the whole arm hangs on link 0.
 _LINK0, _LINK7, _LEFT_TIP, _RIGHT_TIP = 1, 8, 11, 13
-
-
-class UniformBox(eqx.Module):
-    """A uniform distribution of points in an upright box; its numbers may be vmapped."""
-
-    centre: Float[Array, " xyz"]
-    """The box's middle, in m."""
-    reach: Float[Array, " xyz"]
-    """Half its sides, in m."""
-
-    def draw(self, *, key: Key) -> Float[Array, " xyz"]:
-        """A point, in m."""
-        return self.centre + self.reach * jr.uniform(key, (3,), minval=-1.0, maxval=1.0)
 
 
 def on_table(centre: tuple[float, float], reach: float, height: float) -> UniformBox:
@@ -137,12 +125,6 @@ def _around(cube: Float[Array, " xyz"], openness: Float[Array, " 1"]) -> Float[A
     """The goal of grasping: left and right fingertip, and how far they are apart."""
     offset = jnp.array([_TIP_OFFSET, 0.0, 0.0])
     return jnp.concatenate([cube + offset, cube - offset, openness])
-
-
-def space(*parts: tuple[float, int]) -> Box:
-    """Symmetric bounds: (greatest value, how many numbers) one after another. Generous: nothing is clipped to it."""
-    high = np.concatenate([np.full(count, most) for most, count in parts])
-    return Box(-high, high)
 
 
 FAR = 100.0  # m: a cube may be flung off

@@ -14,8 +14,9 @@ from .._api import GoalObservation
 from .._physics import PhysicsState
 from .._robots import robot_spec
 from .._spaces import Box
-from ._arm import cube_at, CubeParams, FAR, finger_targets, on_table, REST_HEIGHT, space, START_HEIGHT
+from ._arm import cube_at, CubeParams, FAR, finger_targets, on_table, REST_HEIGHT, START_HEIGHT
 from ._arm_models import add_bins
+from ._boxes import space
 from ._mujoco import AbstractMujocoEnv, MujocoState
 
 
