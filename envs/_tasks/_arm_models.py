@@ -44,7 +44,7 @@ def add_plates(
 ) -> None:
     """Colours the squares of the table where cubes start and where goals lie; nothing touches them."""
     for name, centre, half in (("start", start, reach[0]), ("goal", goal, reach[1])):
-        _add_box(spec.worldbody, f"plate_{name}", (*centre, 0.0), (half, half, 0.001), name)
+        _add_box(spec.worldbody, f"plate_{name}", (*centre, 0.0), (half, half, 0.001), f"plate_{name}")
 
 
 def add_bins(spec: "mujoco.MjSpec", offset: float, half: float) -> None:
