@@ -24,10 +24,19 @@ from ._registry import (
 from ._spaces import Box as Box
 from ._tasks import (
     AbstractArena as AbstractArena,
+    AbstractArm as AbstractArm,
     AbstractMujocoEnv as AbstractMujocoEnv,
     Ant as Ant,
     AntBall as AntBall,
     AntPush as AntPush,
+    ArmCube as ArmCube,
+    ArmGrasp as ArmGrasp,
+    ArmReach as ArmReach,
+    Cheetah as Cheetah,
+    CheetahParams as CheetahParams,
+    CubeParams as CubeParams,
+    GraspParams as GraspParams,
+    HandCube as HandCube,
     Humanoid as Humanoid,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
@@ -37,6 +46,12 @@ from ._tasks import (
     PointMaze as PointMaze,
     PointMazeParams as PointMazeParams,
     PointMazeState as PointMazeState,
+    Pusher as Pusher,
+    PusherParams as PusherParams,
+    Reacher as Reacher,
+    ReacherParams as ReacherParams,
+    ReachParams as ReachParams,
     RobotParams as RobotParams,
+    UniformBox as UniformBox,
 )
 from ._wrappers import FlatObservation as FlatObservation, LegacyStep as LegacyStep, to_gymnasium as to_gymnasium

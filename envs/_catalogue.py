@@ -8,7 +8,22 @@ from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
 from ._physics import EngineName
 from ._registry import Factory, register, register_family
-from ._tasks import Ant, AntBall, AntPush, Humanoid, MazeArena, OpenArena, PointMaze
+from ._tasks import (
+    Ant,
+    AntBall,
+    AntPush,
+    ArmCube,
+    ArmGrasp,
+    ArmReach,
+    Cheetah,
+    HandCube,
+    Humanoid,
+    MazeArena,
+    OpenArena,
+    PointMaze,
+    Pusher,
+    Reacher,
+)
 
 
 ANT_CELL, HUMANOID_CELL = 4.0, 2.0  # m
@@ -100,3 +115,27 @@ for _name, _grid in {
     "hardest_maze": "hardest_maze",
 }.items():
     register(f"humanoid_{_name}", ft.partial(_humanoid_in_maze, MAZES[_grid]))
+
+
+def _grasp(name: str) -> Factory | None:
+    """`arm_grasp_<reach>`: cubes start within that many m of the middle, along each axis."""
+    match = re.fullmatch(r"arm_grasp_(\d*\.\d+|\d+)", name)
+    return None if match is None else ft.partial(ArmGrasp, float(match[1]))
+
+
+# Middle of the square where cubes start and half its side, the same of goals, and the bins (see `ArmCube`), in m.
+_EASY_BINS, _HARD_BINS = (0.17, 0.14), (0.3, 0.19)
+register("arm_push_easy", ft.partial(ArmCube, (-0.1, 0.6), 0.1, (0.1, 0.6), 0.1, None))
+register("arm_push_hard", ft.partial(ArmCube, (-0.25, 0.65), 0.25, (0.25, 0.65), 0.25, None))
+register("arm_binpick_easy", ft.partial(ArmCube, (-0.15, 0.6), 0.09, (0.17, 0.6), 0.09, _EASY_BINS))
+register("arm_binpick_hard", ft.partial(ArmCube, (-0.3, 0.6), 0.15, (0.3, 0.6), 0.15, _HARD_BINS))
+register("arm_binpick_easy_EEF", ft.partial(HandCube, (-0.15, 0.6), 0.07, (0.17, 0.6), 0.005, _EASY_BINS))
+register("arm_reach", ArmReach)
+register("arm_grasp", ft.partial(ArmGrasp, 0.3))
+register_family(_grasp)
+
+# Middle and half sides of the rectangle where goals lie, in m.
+register("pusher_easy", ft.partial(Pusher, (0.05, -0.05), (0.15, 0.2)))
+register("pusher_hard", ft.partial(Pusher, (0.3, -0.1), (0.5, 0.5)))
+register("reacher", Reacher)
+register("cheetah", Cheetah)

@@ -9,6 +9,18 @@ from ._arena import (
     OpenArena as OpenArena,
     OpenArenaParams as OpenArenaParams,
 )
+from ._arm import (
+    AbstractArm as AbstractArm,
+    ArmCube as ArmCube,
+    ArmGrasp as ArmGrasp,
+    ArmReach as ArmReach,
+    CubeParams as CubeParams,
+    GraspParams as GraspParams,
+    ReachParams as ReachParams,
+)
+from ._boxes import UniformBox as UniformBox
+from ._cheetah import Cheetah as Cheetah, CheetahParams as CheetahParams
+from ._hand import HandCube as HandCube
 from ._humanoid import Humanoid as Humanoid
 from ._mujoco import (
     AbstractMujocoEnv as AbstractMujocoEnv,
@@ -20,3 +32,5 @@ from ._point_maze import (
     PointMazeParams as PointMazeParams,
     PointMazeState as PointMazeState,
 )
+from ._pusher import Pusher as Pusher, PusherParams as PusherParams
+from ._reacher import Reacher as Reacher, ReacherParams as ReacherParams
