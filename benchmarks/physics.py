@@ -30,6 +30,7 @@ def bare(task: str, num_envs: int, steps: int) -> Callable[[], float]:
     from mujoco.batch import Batch
 
     env, params = envs.make(task, engine="native")
+    assert isinstance(env, envs.AbstractMujocoEnv)
     batch = Batch(env.build_model(), num_envs)
     _, state = jax.vmap(env.reset, in_axes=(0, None))(jr.split(jr.key(0), num_envs), params)
     batch.bind("qpos")[:], batch.bind("qvel")[:] = state.inner.physics.qpos, state.inner.physics.qvel

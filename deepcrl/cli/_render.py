@@ -55,7 +55,7 @@ def render(
     frames = draw_frames(task, qpos, goals, width=width, height=height, camera=None if overview else "track")
     console = Console()
     if out.suffix != ".png":
-        save_film(frames, out, seconds_per_frame=task.control_step)
+        save_film(frames, out, seconds_per_frame=task.substeps * float(task.build_model().opt.timestep))
         console.print(f"Written to {out}", markup=False, soft_wrap=True)
     sheet = save_contact_sheet(frames, out.with_suffix(".png"))
     console.print(f"Written to {sheet}", markup=False, soft_wrap=True)

@@ -81,11 +81,6 @@ class AbstractMujocoEnv(AbstractGoalEnv):
         """Names of the quantities, as in `mujoco.MjData`, that observations need besides `qpos` and `qvel`."""
         return ()
 
-    @property
-    def control_step(self) -> float:
-        """Seconds from one action to the next."""
-        return self.substeps * float(self.build_model().opt.timestep)
-
     @abc.abstractmethod
     def draw_episode(
         self, key: Key, params: PyTree
