@@ -239,7 +239,7 @@ def test_fork_pushes_the_puck():
     import mujoco
 
     mujoco.mj_kinematics(data.model, data)
-    qpos[7:] = data.body("tip").xpos[:2] + [0.0, 0.25] - np.array([0.45, -0.05])
+    qpos[7:] = data.body("tip").xpos[:2] + np.array([0.0, 0.25]) - np.array([0.45, -0.05])
     obs, state = env.set_state(state, params, qpos=qpos, qvel=jnp.zeros(9))
     before = np.asarray(obs.achieved_goal)
     for i in range(20):
