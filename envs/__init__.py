@@ -15,10 +15,12 @@ from ._api import (
 )
 from ._check import check as check, CheckReport as CheckReport, InvalidEnvironmentError as InvalidEnvironmentError
 from ._mazes import Maze as Maze, MAZES as MAZES
+from ._physics import PhysicsState as PhysicsState
 from ._registry import (
     make as make,
     names as names,
     register as register,
+    templates as templates,
     UnknownEnvironmentError as UnknownEnvironmentError,
 )
 from ._spaces import Box as Box

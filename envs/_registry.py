@@ -44,6 +44,19 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_FACTORIES))
 
 
+def templates() -> tuple[str, ...]:
+    """The names among them that need options, such as the grid of a maze of one's own."""
+    required = inspect.Parameter.empty
+    return tuple(
+        name
+        for name in names()
+        if any(
+            option.default is required and option.kind is not option.VAR_KEYWORD
+            for option in inspect.signature(_FACTORIES[name]).parameters.values()
+        )
+    )
+
+
 def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
     """The environment of that name and its default parameters.
 

@@ -95,7 +95,7 @@ def test_arm_is_the_table_s(name):
         assert (model.dof_armature[joint.dofadr], model.dof_damping[joint.dofadr]) == (0.1, 5)
         assert servo.gainprm[0] == gain
         np.testing.assert_array_equal(servo.biasprm[:3], [0, *bias])
-        np.testing.assert_array_equal(joint.actfrcrange, [-force, force])
+        np.testing.assert_array_equal(model.jnt_actfrcrange[joint.id], [-force, force])
         np.testing.assert_allclose(servo.ctrlrange, joint_range)
     assert model.body("hand").mass == pytest.approx(0.871, abs=5e-4)
     np.testing.assert_allclose(model.body("hand").pos, [0, 0, 0.107])
@@ -138,7 +138,7 @@ def test_gripper_and_cube(name):
         assert servo.gainprm[0] == pytest.approx(0.09804 if hand else 0.15686)
         np.testing.assert_array_equal(servo.biasprm[:3], [0, -500, -50])
         np.testing.assert_array_equal(servo.ctrlrange, [0, 255])
-        np.testing.assert_array_equal(joint.actfrcrange, [-500, 500])
+        np.testing.assert_array_equal(model.jnt_actfrcrange[joint.id], [-500, 500])
         np.testing.assert_allclose(model.geom(f"{side}_finger").size, [0.015, 0.005, 0.04])
         np.testing.assert_allclose(model.geom(f"{side}_finger").pos, [0, 0.0055, 0.035])
     np.testing.assert_allclose(model.geom("hand").size[:2], [0.04, 0.06])
@@ -170,7 +170,7 @@ def test_hand_on_slides():
         assert model.dof_damping[joint.dofadr] == 0
         assert servo.gainprm[0] == 1000
         np.testing.assert_array_equal(servo.biasprm[:3], [0, -1000, -100])
-        np.testing.assert_array_equal(joint.actfrcrange, [-87, 87])
+        np.testing.assert_array_equal(model.jnt_actfrcrange[joint.id], [-87, 87])
     assert model.body_gravcomp[model.body("hand").id] == 1
     for name, place in (("left", (-0.4, 0.6)), ("right", (0.4, 0.6)), ("near", (0, 0.35)), ("far", (0, 0.85))):
         np.testing.assert_allclose(model.geom(f"fence_{name}").pos, [*place, 0.15])
