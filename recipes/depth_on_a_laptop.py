@@ -7,15 +7,19 @@ Killed at any instant, the same command goes on. What comes out, in the folder `
 
 - `depths/`, `width_128/`, ...: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal cell,
   its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
-- `results.csv` (a row per lane and epoch), `results.json` (final figures with intervals, settings, versions);
-- the pictures.
+- `results.csv` (a row per lane and epoch) and `results.json` (final figures with intervals, settings, versions);
+- pictures: `success.png` (curves and final figures), `cells.png`, `values.png` and `trajectories.png` (seed 0 of the
+  shallowest and the deepest networks: success and visits by cell, the critic's values seen from the start, trajectories
+  to the farthest goal).
 
 Settings are in `depth_on_a_laptop.toml`; `--env` trains the same on another point maze.
 """
 
 import argparse
+import csv
 import dataclasses
 import json
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +35,15 @@ from rich.console import Console
 from deepcrl import Config, lanes, make_train
 from deepcrl.eval import far_cells, success_by_cell
 from deepcrl.io import AbstractSink, load_checkpoint, resume, run, RunFolder
+from deepcrl.report import (
+    distance_ranks,
+    group_lanes,
+    load_runs,
+    plot_cells,
+    plot_goal_values,
+    plot_groups,
+    plot_trajectories,
+)
 from deepcrl.train import Trainer, TrainState
 
 
@@ -135,6 +148,54 @@ def train_set(config: Config, depths: list[int], scale: Scale, folder: Path, con
     return result.interrupted
 
 
+def write_tables(rows: list[dict[str, Any]], ranks: list[dict[str, Any]], what: dict[str, Any], out: Path) -> None:
+    """`results.csv` and `results.json`."""
+    columns = ("network", "depth", "width", "seed", "epoch", "env_steps", "success_any", "success_cells", "success_far")
+    with open(out / "results.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, columns, extrasaction="ignore")
+        table.writeheader()
+        table.writerows({**row, **{name: round(row[name], 4) for name in columns[6:]}} for row in rows)
+    final = []
+    for metric in ("success_any", "success_cells", "success_far"):
+        for group in group_lanes(rows, by="network", metric=metric):
+            low, high = group.final_interval()
+            figures = {"interquartile_mean": group.final_mean, "low": low, "high": high, "lanes": group.final.tolist()}
+            final.append({"network": group.value, "metric": metric, **figures})
+    text = json.dumps({**what, "last_evaluations": 5, "interval": 0.95, "final": final, "ranks": ranks}, indent=1)
+    (out / "results.json").write_text(text + "\n")
+
+
+def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> None:
+    """Tables and pictures of what `out` holds."""
+    rows = load_runs([out / name for name in names])
+    for row in rows:
+        row["network"] = f"{row['depth']} x {row['width']}"
+    about = json.loads((out / names[0] / "config.json").read_text())
+    what = {"command": " ".join(sys.argv), "scale": dataclasses.asdict(scale)}
+    what |= {name: about[name] for name in ("config", "versions", "python", "cpu_count")}
+    what["seconds"] = {name: max(row["seconds"] for row in rows if row["run"] == str(out / name)) for name in names}
+
+    trainer, template = trainer_and_template(out / names[0])
+    store = RunFolder.of_run(out / names[0]).store()
+    state = load_checkpoint(store.at(store.epochs()[-1]), template)
+    lane = lambda number: jax.tree.map(lambda leaf: leaf[number], state)
+    table = lanes(trainer.config, seeds=range(scale.seeds), depth=scale.depths).table()
+    ranks = [
+        {"depth": row["critic_depth"], "seed": row["seed"], **vars(distance_ranks(trainer, lane(row["lane"])))}
+        for row in table
+    ]
+    write_tables(rows, ranks, what, out)
+    title = f"{trainer.config.env}, width {trainer.config.agent.width}"
+    by = "network" if scale.control_widths else "depth"
+    plot_groups(rows, out / "success.png", by=by, metrics=("success_cells", "success_far"), title=title)
+    ends = {depth: lane(scale.depths.index(depth) * scale.seeds) for depth in (min(scale.depths), max(scale.depths))}
+    states = {f"depth {depth}": end for depth, end in ends.items()}
+    plot_cells(trainer, states, out / "cells.png")
+    plot_goal_values(trainer, states, out / "values.png")
+    plot_trajectories(trainer, states, out / "trajectories.png")
+    console.print(f"Tables and pictures: {out}", markup=False, soft_wrap=True)
+
+
 def main() -> None:
     """Trains, measures, writes tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,6 +215,7 @@ def main() -> None:
         console.print(f"[bold]{name}[/bold]: depths {depths}, width {config.agent.width}")
         if train_set(config, depths, scale, arguments.out / name, console):
             raise SystemExit("Stopped. The same command goes on.")
+    report(arguments.out, list(sets), scale, console)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ..envs import UnknownEnvironmentError
 from ._arguments import registry_for
 from ._cost import cost_sheet
 from ._envs import list_envs
+from ._plot import plot
 from ._runs import evaluate, export, resume
 from ._train import train
 
@@ -28,6 +29,7 @@ _COMMANDS = {
     "resume": resume,
     "eval": evaluate,
     "export": export,
+    "plot": plot,
     "cost": cost_sheet,
     "envs": list_envs,
 }
