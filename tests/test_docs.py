@@ -127,7 +127,9 @@ def test_the_table_of_point_mazes():
         (DOCS / "environments.md").read_text(encoding="utf-8"),
         re.M,
     )
-    assert [row[0] for row in rows] == [name for name in envs.names() if name.startswith("point_") and name != "point_maze"]
+    assert [row[0] for row in rows] == [
+        name for name in envs.names() if name.startswith("point_") and name != "point_maze"
+    ]
     for name, *numbers in rows:
         maze = envs.make(name)[0].maze
         (start,), goals = maze.cells("R"), maze.cells("G")
