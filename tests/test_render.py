@@ -104,8 +104,8 @@ def test_point_mazes_are_not_rendered():
 
 def test_no_way_to_draw(monkeypatch):
     """Where no library works, the message says what was tried and what to install."""
-    from deepcrl.report import find_renderer
+    from deepcrl.report import _render
 
     monkeypatch.setenv("MUJOCO_GL", "glx-of-nowhere")
     with pytest.raises(ImportError, match=r"(?s)glx-of-nowhere.*`libegl1` or `libosmesa6`"):
-        find_renderer.__wrapped__()
+        _render._find_renderer.__wrapped__()

@@ -24,7 +24,6 @@ Frames = UInt8[np.ndarray, "frame height width rgb"]
 _PROBE = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
 
 
-@ft.cache
 def find_renderer() -> str:
     """Which of MuJoCo's ways to draw works here: what `MUJOCO_GL` says, else the first of `egl` and `osmesa` that does.
 
@@ -32,6 +31,11 @@ def find_renderer() -> str:
 
     **Raises:** `ImportError`, with the remedy, where none works.
     """
+    return _find_renderer()
+
+
+@ft.cache  # each try starts a process
+def _find_renderer() -> str:
     given = os.environ.get("MUJOCO_GL")
     # On macOS and Windows the system's own way is the default and needs no library.
     choices = [given] if given else ["egl", "osmesa"] if sys.platform == "linux" else [""]
