@@ -15,10 +15,12 @@ from ._api import (
 )
 from ._check import check as check, CheckReport as CheckReport, InvalidEnvironmentError as InvalidEnvironmentError
 from ._mazes import Maze as Maze, MAZES as MAZES
+from ._physics import PhysicsState as PhysicsState
 from ._registry import (
     make as make,
     names as names,
     register as register,
+    templates as templates,
     UnknownEnvironmentError as UnknownEnvironmentError,
 )
 from ._spaces import Box as Box
@@ -27,6 +29,8 @@ from ._tasks import (
     AbstractArm as AbstractArm,
     AbstractMujocoEnv as AbstractMujocoEnv,
     Ant as Ant,
+    AntBall as AntBall,
+    AntPush as AntPush,
     ArmCube as ArmCube,
     ArmGrasp as ArmGrasp,
     ArmReach as ArmReach,
@@ -35,6 +39,7 @@ from ._tasks import (
     CubeParams as CubeParams,
     GraspParams as GraspParams,
     HandCube as HandCube,
+    Humanoid as Humanoid,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
     MujocoState as MujocoState,

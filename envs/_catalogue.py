@@ -10,11 +10,14 @@ from ._physics import EngineName
 from ._registry import Factory, register, register_family
 from ._tasks import (
     Ant,
+    AntBall,
+    AntPush,
     ArmCube,
     ArmGrasp,
     ArmReach,
     Cheetah,
     HandCube,
+    Humanoid,
     MazeArena,
     OpenArena,
     PointMaze,
@@ -23,7 +26,7 @@ from ._tasks import (
 )
 
 
-ANT_CELL = 4.0  # m
+ANT_CELL, HUMANOID_CELL = 4.0, 2.0  # m
 _OUR_OWN = ("medium_maze", "giant_maze")  # of the point mass alone
 
 
@@ -55,6 +58,23 @@ def _in_maze(
     return robot(arena, episode_length=episode_length, goal_reset=goal_reset, engine=engine, reward=reward)
 
 
+def _humanoid_in_maze(
+    maze: Maze | str,
+    *,
+    starts: CellChoice = "R",
+    goals: CellChoice = "G",
+    episode_length: int = 1000,
+    goal_reset: str = "resample",
+    engine: EngineName | None = None,
+    reward: str = "sparse",
+    control_step: float = 0.015,
+    paper: bool = False,
+) -> AbstractGoalEnv:
+    robot = ft.partial(Humanoid, control_step=control_step, paper=paper)
+    options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
+    return _in_maze(robot, HUMANOID_CELL, maze, starts=starts, goals=goals, **options)
+
+
 def _stitching_ant(name: str) -> Factory | None:
     """`ant_<maze>_gen_<k>f<k>f...`: starts and goals k cells apart."""
     match = re.fullmatch(r"ant_(\w+)_gen_((?:[1-9]\d*f)+)", name)
@@ -73,6 +93,28 @@ register("point_maze", _custom_point_maze)
 register("ant", ft.partial(Ant, OpenArena(10.0, 10.0)))
 register("ant_maze", ft.partial(_in_maze, Ant, ANT_CELL))
 register_family(_stitching_ant)
+
+register("ant_ball", ft.partial(AntBall, OpenArena(5.0, 5.0)))
+register("ant_push", AntPush)
+for _name, _grid, _balls in (
+    ("ant_ball_u_maze", "11111/1RG01/111G1/1GGG1/11111", ((1, 3),)),
+    (
+        "ant_ball_big_maze",
+        "11111111/1R011GG1/1001GGG1/110G0111/1GG1GGG1/1G1GG1G1/1GGG1GG1/11111111",
+        ((3, 2), (3, 4)),
+    ),
+):
+    register(_name, ft.partial(AntBall, MazeArena(Maze.from_text(_grid), ANT_CELL), _balls))
+register("humanoid", ft.partial(Humanoid, OpenArena(1.0, 5.0), control_step=0.03))
+register("humanoid_maze", _humanoid_in_maze)
+for _name, _grid in {
+    "u_maze": "u_maze",
+    "u_maze_eval": "u_maze_eval",
+    "big_maze": "big_maze",
+    "big_maze_eval": "big_maze_eval_ten",
+    "hardest_maze": "hardest_maze",
+}.items():
+    register(f"humanoid_{_name}", ft.partial(_humanoid_in_maze, MAZES[_grid]))
 
 
 def _grasp(name: str) -> Factory | None:

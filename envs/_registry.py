@@ -35,13 +35,26 @@ def register(name: str, factory: Factory) -> None:
 
 
 def register_family(family: Callable[[str], Factory | None]) -> None:
-    """Makes `make(name, ...)` call `family(name)(...)` for names that are not registered one by one, where it knows them."""
+    """Makes `make(name, ...)` call `family(name)(...)` for names not registered one by one, where that is not `None`."""
     _FAMILIES.append(family)
 
 
 def names() -> tuple[str, ...]:
     """All registered names, sorted."""
     return tuple(sorted(_FACTORIES))
+
+
+def templates() -> tuple[str, ...]:
+    """The names among them that need options, such as the grid of a maze of one's own."""
+    required = inspect.Parameter.empty
+    return tuple(
+        name
+        for name in names()
+        if any(
+            option.default is required and option.kind is not option.VAR_KEYWORD
+            for option in inspect.signature(_FACTORIES[name]).parameters.values()
+        )
+    )
 
 
 def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
@@ -51,7 +64,7 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
 
     - `name`: one of [`deepcrl.envs.names`][].
     - `options`: passed to the environment: `episode_length` and `goal_reset` for all, `starts` and `goals` for mazes,
-      `engine` and `reward` for robots.
+      `engine` and `reward` for robots, `control_step` and `paper` for the humanoid.
 
     **Raises:** `UnknownEnvironmentError`, with close matches; `ValueError` for an unknown option.
     """

@@ -1,10 +1,13 @@
-"""Hypothesis strategies shared by the tests: shapes from small sets (they compile), values at will."""
+"""What tests draw and build alike: hypothesis strategies (shapes from small sets: they compile), tiny runs, programs."""
 
 import contextlib
+import re
 
 import hypothesis.strategies as st
 import jax
+import jax.numpy as jnp
 import jaxtyping
+from references import random_td_batch
 
 
 NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1))
@@ -156,3 +159,32 @@ def unchecked():
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def fresh_state(agent, observation_size, goal_size, action_size, seed=0):
+    """Of an agent, by one program instead of the many small ones that the same would be outside `jit`."""
+    from deepcrl.agents import AgentSpec
+
+    spec = AgentSpec(observation_size=observation_size, goal_size=goal_size, action_size=action_size)
+    return jax.jit(lambda key: agent.init(spec, key=key))(jax.random.key(seed))
+
+
+def program_text(function, *args):
+    """What a function computes, to be compared with others."""
+    with unchecked():
+        return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(function)(*args)))
+
+
+def agent_text(agent):
+    """What an agent computes, apart from the loop."""
+    from deepcrl.agents import AgentSpec
+
+    spec = AgentSpec(observation_size=4, goal_size=2, action_size=2)
+    batch = random_td_batch(jax.random.key(1), 3, observation_size=4, goal_size=2, action_size=2)
+
+    def everything(key, hypers):
+        state = agent.init(spec, key=key)
+        action = agent.act(state, jnp.ones(4), jnp.ones(2), hypers, key=key)
+        return action, agent.update(state, batch, hypers, key=key)
+
+    return program_text(everything, jax.random.key(0), agent.hypers())

@@ -10,10 +10,9 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
-from strategies import shared_programs, tiny, unchecked
+from strategies import tiny, unchecked
 
 
-FAST = {"xla_backend_optimization_level": 0}  # compiles in half the time; what is compared here has a tolerance
 SMALL = {"width": 8, "depth": 8}
 KINDS = {
     "SAC": {**SMALL, "hindsight": "future"},
@@ -51,12 +50,6 @@ def config(kind, **changes):
     return dataclasses.replace(tiny(), agent=AGENTS[kind](**settings))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs(tmp_path_factory):
-    with shared_programs(tmp_path_factory.getbasetemp() / "programs"):
-        yield
-
-
 # One loop
 
 
@@ -72,7 +65,7 @@ def test_every_agent_trains(kind):
 
     train = make_train(config(kind))
     fresh = train.agent.init(train.spec, key=jr.key(0))
-    result = jax.jit(jax.vmap(train), compiler_options=FAST)(jnp.arange(2))
+    result = jax.jit(jax.vmap(train))(jnp.arange(2))
     for leaf in jtu.tree_leaves(result.metrics):
         assert leaf.shape == (2, 2)
         assert np.isfinite(leaf).all()
@@ -108,8 +101,8 @@ def test_lanes_of_updates_are_single_updates(kind):
         lambda state, key: agent.update(state, batch, hypers, key=key), state, jr.split(jr.key(0), 3)
     )
     stacked = lambda *trees: jtu.tree_map(lambda *leaves: jnp.stack(leaves), *trees)
-    lanes = jax.jit(jax.vmap(update), compiler_options=FAST)(stacked(*states), stacked(*hypers))
-    single = jax.jit(update, compiler_options=FAST)(states[1], hypers[1])
+    lanes = jax.jit(jax.vmap(update))(stacked(*states), stacked(*hypers))
+    single = jax.jit(update)(states[1], hypers[1])
     for mine, alone in zip(jtu.tree_leaves(lanes), jtu.tree_leaves(single), strict=True):
         np.testing.assert_allclose(mine[1], alone, rtol=1e-3, atol=1e-4)
 
@@ -139,7 +132,7 @@ def sac():
 @pytest.fixture(scope="module")
 def filled(sac):
     """A state whose buffer holds episodes that ended, by the clock."""
-    return jax.jit(sac.init, compiler_options=FAST)(0)
+    return jax.jit(sac.init)(0)
 
 
 def test_what_a_step_led_to_is_the_true_observation_also_where_an_episode_ends(sac, filled):
@@ -386,6 +379,20 @@ def test_the_best_of_some_samples_by_the_critic_is_taken(kind):
 def test_ways_to_act_that_cannot_be_are_refused(kind, changes, message):
     with unchecked(), pytest.raises(ValueError, match=message):
         dataclasses.replace(config(kind), **changes)
+
+
+@pytest.mark.parametrize("kind", ["GCBC", "GCSL", "Random"])
+def test_without_a_critic_the_value_is_zero(kind):
+    agent = config(kind).agent
+    assert agent.value(None, jnp.ones(4), jnp.ones(2), agent.hypers()) == 0.0
+
+
+def test_an_agent_with_a_critic_must_say_what_it_values():
+    from deepcrl.agents import Random
+
+    critic = dataclasses.make_dataclass("Critic", [], bases=(Random,), namespace={"has_critic": True}, frozen=True)()
+    with pytest.raises(TypeError, match="`Critic` needs a `value` of its own, or `has_critic = False`"):
+        critic.value(None, jnp.ones(4), jnp.ones(2), critic.hypers())
 
 
 # Citations

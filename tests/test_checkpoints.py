@@ -342,7 +342,9 @@ def mutate_the_json(data, folder):
     file.write_text(json.dumps(document))
 
 
-@hypothesis.settings(max_examples=300, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(
+    max_examples=2 * hypothesis.settings().max_examples, suppress_health_check=list(hypothesis.HealthCheck)
+)
 @hypothesis.given(data=st.data())
 def test_a_mutated_checkpoint_is_a_clean_error_or_loads_correctly(small, tmp_path_factory, data):
     from deepcrl.io import load_checkpoint, read_about

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from references import adam_in_numpy, largest_difference, network_rows
 from scipy import stats
-from strategies import unchecked
+from strategies import fresh_state, unchecked
 
 
 BATCH, OBS, GOAL, ACTION = 16, 4, 2, 2
@@ -56,19 +56,13 @@ def agent(request):
     return AGENTS[request.param](depth=4, width=8, actor_lr=3e-3)
 
 
-def start(agent):
-    from deepcrl.agents import AgentSpec
-
-    return agent.init(AgentSpec(observation_size=OBS, goal_size=GOAL, action_size=ACTION), key=jr.key(0))
-
-
 def heads_of(policy, batch):
     heads = network_rows(policy.encoder, jnp.concatenate([batch.observation, batch.goal], axis=1))
     return heads[:, :ACTION], -5.0 + 3.5 * (jnp.tanh(heads[:, ACTION:]) + 1.0)
 
 
 def test_an_update_is_an_adam_step_on_the_mean_negative_log_density(agent, batch):
-    state = start(agent)
+    state = fresh_state(agent, OBS, GOAL, ACTION)
     new, metrics = jax.jit(lambda s: agent.update(s, batch, agent.hypers(), key=jr.key(0)))(state)
     mean, log_std = heads_of(state.policy, batch)
     np.testing.assert_allclose(metrics.loss, -log_density(batch.action, mean, log_std).mean(), rtol=1e-4)
@@ -94,7 +88,7 @@ def test_actions_that_depend_on_the_goal_are_learnt(agent, batch):
         step = lambda state, key: agent.update(state, batch, agent.hypers(), key=key)
         return jax.lax.scan(step, state, jr.split(jr.key(3), 500))[1]
 
-    metrics = fit(start(agent))
+    metrics = fit(fresh_state(agent, OBS, GOAL, ACTION))
     assert metrics.error[0] > 0.3
     assert metrics.error[-1] < 0.2
     assert metrics.loss[-1] < metrics.loss[0] - 1.0

@@ -9,7 +9,7 @@ import jax.tree_util as jtu
 import numpy as np
 import pytest
 from references import adam_in_numpy, network_rows
-from strategies import unchecked
+from strategies import fresh_state, unchecked
 
 
 BATCH, OBS, GOAL, ACTION = 12, 5, 3, 2
@@ -124,9 +124,7 @@ def agent():
 
 @pytest.fixture(scope="module")
 def state(agent):
-    from deepcrl.agents import AgentSpec
-
-    return agent.init(AgentSpec(observation_size=OBS, goal_size=GOAL, action_size=ACTION), key=jr.key(0))
+    return fresh_state(agent, OBS, GOAL, ACTION)
 
 
 @pytest.fixture(scope="module")

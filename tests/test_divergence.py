@@ -5,16 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from strategies import shared_programs, tiny
+from strategies import tiny
 
 
 POISONED = 1
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs(tmp_path_factory):
-    with shared_programs(tmp_path_factory.getbasetemp() / "programs") as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")

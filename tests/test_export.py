@@ -12,17 +12,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from strategies import shared_programs, tiny
+from strategies import fresh_state, tiny
 
 
 SEEDS = (0, 5)
 DEPTH = 4  # in networks that are built for 8
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs(tmp_path_factory):
-    with shared_programs(tmp_path_factory.getbasetemp() / "programs") as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +136,12 @@ def test_every_agent_keeps_what_it_acts_by_in_a_field_of_that_name(name):
     """Without training: the acting part of a fresh state acts as the whole state does."""
     import equinox as eqx
 
-    from deepcrl.agents import AGENTS, AgentSpec
+    from deepcrl.agents import AGENTS
     from deepcrl.io._policy import _acting_part
 
     agent = AGENTS[name](depth=4, width=8)
-    spec = AgentSpec(observation_size=3, goal_size=2, action_size=2)
-    full = agent.init(spec, key=jr.key(0))
-    part = eqx.combine(_acting_part(full), jax.eval_shape(lambda key: agent.init(spec, key=key), jr.key(0)))
+    full = fresh_state(agent, 3, 2, 2)
+    part = eqx.combine(_acting_part(full), jax.eval_shape(lambda: full))
     actions = [
         agent.act(state, jnp.ones(3), jnp.ones(2), agent.hypers(), key=jr.key(1), deterministic=True)
         for state in (full, part)
@@ -173,9 +166,11 @@ def test_outcomes_are_those_of_the_library_s_evaluation(run, outcomes):
     result, _ = run
     trainer = result.trainer
     assert {name: values.shape for name, values in outcomes.items()} == dict.fromkeys(outcomes, (2, 64))
+    measure = jax.jit(
+        lambda state: evaluate(trainer.eval_env, trainer.eval_env_params, trainer.policy(state), 64, key=jr.key(1))
+    )
     for lane in range(2):
-        state = jax.tree.map(lambda leaf: leaf[lane], result.state)  # noqa: B023
-        metrics = evaluate(trainer.eval_env, trainer.eval_env_params, trainer.policy(state), 64, key=jr.key(1))
+        metrics = measure(jax.tree.map(lambda leaf: leaf[lane], result.state))  # noqa: B023
         for name in ("success_any", "success_end"):
             np.testing.assert_allclose(outcomes[name][lane].mean(), getattr(metrics, name), atol=0.05)
         assert set(np.unique(outcomes["success_any"])) <= {0.0, 1.0}

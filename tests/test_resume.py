@@ -1,7 +1,6 @@
 """A run that is stopped, killed or extended ends where an undisturbed one ends: same rows, same state, bit for bit."""
 
 import csv
-import dataclasses
 import json
 import os
 import shutil
@@ -9,13 +8,14 @@ import signal
 import subprocess
 import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from run_killed import chain, launch
-from strategies import shared_programs, tiny
+from run_killed import chain
+from strategies import tiny
 
 
 EPOCHS = 4
@@ -24,12 +24,6 @@ SEEDS = (0, 5, 0, 5)
 
 def config(epochs=EPOCHS):
     return tiny(epochs=epochs, total_env_steps=80 + 40 * epochs)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs(tmp_path_factory):
-    with shared_programs(tmp_path_factory.getbasetemp() / "programs") as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -261,12 +255,11 @@ def test_a_folder_without_a_run_and_one_in_use_are_refused(copy, tmp_path):
 # Lanes that diverge
 
 
-def test_a_run_whose_lanes_all_diverged_ends_and_says_so(tmp_path):
+def test_a_run_whose_lanes_all_diverged_ends_and_says_so(hypers, tmp_path):
     from deepcrl.io import read_metrics, run
 
-    poison = dataclasses.replace(config().hypers(), critic_lr=jnp.float32(jnp.nan))
-    hypers = jax.tree.map(lambda leaf: jnp.stack([leaf] * len(SEEDS)), poison)
-    result = run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path)
+    poison = eqx.tree_at(lambda h: h.critic_lr, hypers, jnp.full_like(hypers.critic_lr, jnp.nan))
+    result = run(config(), seeds=SEEDS, hypers=poison, out=tmp_path)
     assert result.diverged == [0, 1, 2, 3]
     assert [row["epoch"] for row in read_metrics(tmp_path)] == [1] * len(SEEDS)
 
@@ -324,8 +317,9 @@ def test_four_lanes_of_one_device_go_on_on_four(stopped):
 # Kills
 
 
-def killed_run(tmp_path, programs, epochs, kills, seed, settings=()):
-    """A run of one lane, killed and resumed, and the same run undisturbed."""
+def killed_run(tmp_path, epochs, kills, seed):
+    """A run of one lane, killed and resumed, and the same run undisturbed, whose programs the others load."""
+    from deepcrl.cli import main
     from deepcrl.io import read_metrics, RunFolder
 
     sizes = (
@@ -335,9 +329,9 @@ def killed_run(tmp_path, programs, epochs, kills, seed, settings=()):
     length = ["--epochs", epochs, "--total-env-steps", 80 + 40 * epochs, "--no-plots"]
     args = ["train", "point_u_maze", *sizes, *length, "--out"]
     log = tmp_path / "said"
-    undisturbed = launch([*args, tmp_path / "straight"], programs, log, settings)
-    assert undisturbed.wait(timeout=600) == 0, log.read_text()
-    status, seen = chain(tmp_path / "killed", [*args, tmp_path / "killed"], programs, log, settings, kills, seed)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(list(map(str, [*args, tmp_path / "straight"])))
+    status, seen = chain(tmp_path / "killed", [*args, tmp_path / "killed"], log, kills, seed)
     assert status == 0, log.read_text()
 
     assert timeless(read_metrics(tmp_path / "killed")) == timeless(read_metrics(tmp_path / "straight"))
@@ -365,12 +359,11 @@ def leaf_bytes(folder, path):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(data)]
 
 
-def test_a_run_killed_twice_ends_as_if_undisturbed(tmp_path, programs):
-    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    killed_run(tmp_path, programs, epochs=15, kills=2, seed=3, settings=quick)
+def test_a_run_killed_twice_ends_as_if_undisturbed(tmp_path):
+    killed_run(tmp_path, epochs=15, kills=2, seed=3)
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_twenty_random_moments_ends_as_if_undisturbed(tmp_path, programs):
-    seen = killed_run(tmp_path, programs, epochs=200, kills=20, seed=7)
+def test_a_run_killed_at_twenty_random_moments_ends_as_if_undisturbed(tmp_path):
+    seen = killed_run(tmp_path, epochs=200, kills=20, seed=7)
     assert len(set(seen)) > 10  # the kills hit different epochs of a run that went on

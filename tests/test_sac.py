@@ -16,7 +16,7 @@ from references import (
     random_td_batch,
     twin_rows,
 )
-from strategies import unchecked
+from strategies import fresh_state, unchecked
 
 
 BATCH, OBS, GOAL, ACTION = 12, 5, 3, 2
@@ -141,10 +141,7 @@ def agent():
 @pytest.fixture(scope="module")
 def state(agent):
     """Targets unlike the critics, alpha unlike 1: nothing may stand in for anything else."""
-    from deepcrl.agents import AgentSpec
-
-    spec = AgentSpec(observation_size=OBS, goal_size=GOAL, action_size=ACTION)
-    state, other = (agent.init(spec, key=jr.key(seed)) for seed in (0, 1))
+    state, other = (fresh_state(agent, OBS, GOAL, ACTION, seed) for seed in (0, 1))
     return dataclasses.replace(state, target_critic=other.critic, log_alpha=jnp.float32(-0.5))
 
 
@@ -196,9 +193,7 @@ def test_known_wrong_updates_are_told_apart(state, batches, updated, wrong):
 
 
 def test_a_fresh_state_has_targets_equal_to_critics_that_differ_from_each_other(agent):
-    from deepcrl.agents import AgentSpec
-
-    fresh = agent.init(AgentSpec(observation_size=OBS, goal_size=GOAL, action_size=ACTION), key=jr.key(3))
+    fresh = fresh_state(agent, OBS, GOAL, ACTION, seed=3)
     assert largest_difference(fresh.critic, fresh.target_critic) == 0.0
     weight = fresh.critic.encoders.input_layer.linear.weight
     assert weight.shape == (2, 8, OBS + GOAL + ACTION)
@@ -210,8 +205,8 @@ def test_the_value_is_the_lesser_critic_of_an_action_or_of_the_mode(agent, state
     batch, hypers = batches[0], agent.hypers()
     mode, _ = sample(state.policy, batch.observation, batch.goal, jnp.zeros((BATCH, ACTION)))
     of = lambda action: twin_rows(state.critic, batch.observation, batch.goal, action).min(axis=1)
-    by_mode = jax.vmap(lambda o, g: agent.value(state, o, g, hypers))(batch.observation, batch.goal)
-    by_action = jax.vmap(lambda o, g, a: agent.value(state, o, g, hypers, a))(
+    by_mode = jax.jit(jax.vmap(lambda o, g: agent.value(state, o, g, hypers)))(batch.observation, batch.goal)
+    by_action = jax.jit(jax.vmap(lambda o, g, a: agent.value(state, o, g, hypers, a)))(
         batch.observation, batch.goal, batch.action
     )
     np.testing.assert_allclose(by_mode, of(mode), rtol=1e-4, atol=1e-5)

@@ -18,7 +18,7 @@ from references import (
     random_td_batch,
     twin_rows,
 )
-from strategies import unchecked
+from strategies import fresh_state, unchecked
 
 
 BATCH, OBS, GOAL, ACTION = 12, 5, 3, 2
@@ -132,10 +132,7 @@ def agent():
 @pytest.fixture(scope="module")
 def state(agent):
     """Targets unlike the networks; a policy near its bounds, so that smoothed actions must be clipped."""
-    from deepcrl.agents import AgentSpec
-
-    spec = AgentSpec(observation_size=OBS, goal_size=GOAL, action_size=ACTION)
-    state, other = (agent.init(spec, key=jr.key(seed)) for seed in (0, 1))
+    state, other = (fresh_state(agent, OBS, GOAL, ACTION, seed) for seed in (0, 1))
     return dataclasses.replace(state, target_critic=other.critic, target_policy=other.policy)
 
 
@@ -228,7 +225,7 @@ def test_exploration_is_noise_on_the_policys_action_clipped_to_the_box(agent, st
 
     def acted(deterministic):
         one = lambda o, g, k: agent.act(state, o, g, hypers, key=k, deterministic=deterministic)
-        return np.asarray(jax.vmap(one)(batch.observation, batch.goal, jr.split(jr.key(3), BATCH)))
+        return np.asarray(jax.jit(jax.vmap(one))(batch.observation, batch.goal, jr.split(jr.key(3), BATCH)))
 
     np.testing.assert_allclose(acted(True), mean, atol=1e-6)
     desired = np.clip(mean + 0.4 * np.asarray(noise_of(jr.key(3))), -1.0, 1.0)

@@ -8,9 +8,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from .._errors import check_flag, check_integer
 from .._typing import IntScalar, Key, Scalar
-from ..nn import blocks_of_depth, Trunk
+from ..nn import Trunk
 from ..nn._trunk import PAPER_TRUNK
 
 
@@ -108,7 +107,7 @@ class AbstractAgent(abc.ABC):
     newest_steps: int | None = None
     """Batches are drawn from that many newest steps of every environment (by default from all that are stored)."""
     has_critic: bool = True
-    """Whether `value` says anything."""
+    """Whether `value` says anything; an agent that has none need not define it."""
     trunk: Trunk = PAPER_TRUNK
     """What the networks' blocks are made of; depths are multiples of its `block_depth`."""
 
@@ -145,7 +144,6 @@ class AbstractAgent(abc.ABC):
     def update(self, state: PyTree, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[PyTree, PyTree]:
         """One update on one batch: the next state, and a module of scalar metrics."""
 
-    @abc.abstractmethod
     def value(
         self,
         state: PyTree,
@@ -154,26 +152,13 @@ class AbstractAgent(abc.ABC):
         hypers: Hypers,
         action: Float[Array, " action"] | None = None,
     ) -> Scalar:
-        """What the critic says of one observation and goal under an action, by default the deterministic one."""
+        """What the critic says of one observation and goal under an action, by default the deterministic one; zero for
+        agents without a critic.
+        """
+        if self.has_critic:
+            raise TypeError(f"`{type(self).__name__}` needs a `value` of its own, or `has_critic = False`.")
+        return jnp.zeros(())
 
 
 # Agents by name, for configs in files.
 AGENTS: dict[str, type[Any]] = {}
-
-
-def check_networks(agent: Any) -> None:
-    """Raises unless the fields of an agent's config that say how its networks are built are legal."""
-    if not isinstance(agent.trunk, Trunk):
-        raise TypeError(f"`trunk` must be a `Trunk`, such as `Trunk(norm='rms')`, got {agent.trunk!r}.")
-    for name in ("depth", "actor_depth", "critic_depth"):
-        depth = getattr(agent, name, None)
-        if depth is not None:
-            blocks_of_depth(depth, name, agent.trunk.block_depth)
-    check_integer("width", agent.width)
-    check_flag("remat", agent.remat)
-
-
-def network_sizes(agent: Any, depth: int) -> dict[str, Any]:
-    """What all networks of an agent's config are built with."""
-    blocks = blocks_of_depth(depth, layers_per_block=agent.trunk.block_depth)
-    return {"width": agent.width, "num_blocks": blocks, "trunk": agent.trunk, "remat": agent.remat}

@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import check_choice, check_integer, check_number
+from .._errors import check_integer
 from .._tree import tree_norm
 from .._typing import Key, Scalar
 from ..nn import GaussianPolicy, Trunk
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
+from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import adam_step, init_adam
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
+from ._soft import gaussian_action
 
 
 class CloningState(eqx.Module):
@@ -37,35 +39,39 @@ class CloningMetrics(eqx.Module):
     """Euclidean norm of the gradient."""
 
 
-# What both agents do; `agent` is the config of either.
+# The methods of both agents; `self` is the config of either.
 
 
-def _check(agent: Any) -> None:
-    check_networks(agent)
-    check_choice("hindsight", agent.hindsight, ("future", "final"))
-    check_number("actor_lr", agent.actor_lr, 0.0)
-    check_number("gamma", agent.gamma, 0.0, 1.0, open_low=True)
+def _check(self: Any) -> None:
+    check_settings(self, hindsight=("future", "final"))
+    if self.newest_steps is not None:
+        check_integer("newest_steps", self.newest_steps)
 
 
-def _hypers(agent: Any) -> Hypers:
-    return Hypers.of(
-        actor_depth=agent.depth, critic_depth=agent.depth, actor_lr=agent.actor_lr, gamma=agent.gamma
-    )  # there is no critic, and its depth is that of the policy
-
-
-def _init(agent: Any, spec: AgentSpec, key: Key) -> CloningState:
-    sizes = network_sizes(agent, agent.depth)
+def _init(self: Any, spec: AgentSpec, *, key: Key) -> CloningState:
+    sizes, _ = network_sizes(self)
     policy = GaussianPolicy(spec.observation_size, spec.goal_size, spec.action_size, key=key, **sizes)
     return CloningState(policy=policy, policy_opt=init_adam(policy))
 
 
-def _act(agent: Any, state: CloningState, observation: Array, goal: Array, hypers: Hypers, key: Key | None) -> Array:
-    distribution = state.policy(observation, goal, hypers.actor_depth // agent.trunk.block_depth)
-    return distribution.mode if key is None else distribution.sample(key=key)
+def _act(
+    self: Any,
+    state: CloningState,
+    observation: Float[Array, " obs"],
+    goal: Float[Array, " goal"],
+    hypers: Hypers,
+    *,
+    key: Key,
+    deterministic: bool = False,
+) -> Float[Array, " action"]:
+    return gaussian_action(self, state.policy, observation, goal, hypers, None if deterministic else key)
 
 
-def _update(agent: Any, state: CloningState, batch: Batch, hypers: Hypers) -> tuple[CloningState, CloningMetrics]:
-    blocks = hypers.actor_depth // agent.trunk.block_depth
+def _update(
+    self: Any, state: CloningState, batch: Batch, hypers: Hypers, *, key: Key
+) -> tuple[CloningState, CloningMetrics]:
+    """One Adam step on the mean negative log density of the batch's actions."""
+    blocks, _ = active_blocks(self, hypers)
 
     def loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
         def judge(observation: Array, goal: Array, action: Array) -> tuple[Scalar, Array]:
@@ -115,46 +121,11 @@ class GCBC(AbstractAgent):
     remat: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
-    def __post_init__(self):
-        _check(self)
+    __post_init__, init, act, update = _check, _init, _act, _update
 
     def hypers(self) -> Hypers:
         """The numbers of this config as arrays."""
-        return _hypers(self)
-
-    def init(self, spec: AgentSpec, *, key: Key) -> CloningState:
-        """A fresh policy and optimiser."""
-        return _init(self, spec, key)
-
-    def act(
-        self,
-        state: CloningState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        *,
-        key: Key,
-        deterministic: bool = False,
-    ) -> Float[Array, " action"]:
-        r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
-        return _act(self, state, observation, goal, hypers, None if deterministic else key)
-
-    def value(
-        self,
-        state: CloningState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        action: Float[Array, " action"] | None = None,
-    ) -> Scalar:
-        """Zero: there is no critic."""
-        return jnp.zeros(())
-
-    def update(
-        self, state: CloningState, batch: Batch, hypers: Hypers, *, key: Key
-    ) -> tuple[CloningState, CloningMetrics]:
-        """One Adam step on the mean negative log density of the batch's actions."""
-        return _update(self, state, batch, hypers)
+        return own_hypers(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,45 +164,8 @@ class GCSL(AbstractAgent):
     remat: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
-    def __post_init__(self):
-        _check(self)
-        if self.newest_steps is not None:
-            check_integer("newest_steps", self.newest_steps)
+    __post_init__, init, act, update = _check, _init, _act, _update
 
     def hypers(self) -> Hypers:
         """The numbers of this config as arrays."""
-        return _hypers(self)
-
-    def init(self, spec: AgentSpec, *, key: Key) -> CloningState:
-        """A fresh policy and optimiser."""
-        return _init(self, spec, key)
-
-    def act(
-        self,
-        state: CloningState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        *,
-        key: Key,
-        deterministic: bool = False,
-    ) -> Float[Array, " action"]:
-        r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
-        return _act(self, state, observation, goal, hypers, None if deterministic else key)
-
-    def value(
-        self,
-        state: CloningState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        action: Float[Array, " action"] | None = None,
-    ) -> Scalar:
-        """Zero: there is no critic."""
-        return jnp.zeros(())
-
-    def update(
-        self, state: CloningState, batch: Batch, hypers: Hypers, *, key: Key
-    ) -> tuple[CloningState, CloningMetrics]:
-        """One Adam step on the mean negative log density of the batch's actions."""
-        return _update(self, state, batch, hypers)
+        return own_hypers(self)

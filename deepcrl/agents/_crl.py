@@ -24,9 +24,10 @@ from ..losses import (
 )
 from ..nn import GaussianPolicy, GoalEncoder, StateActionEncoder, Trunk
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
+from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import adam_step, init_adam
-from ._soft import actor_step, ActorMetrics, alpha_step, AlphaMetrics
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
+from ._soft import ActorMetrics, AlphaMetrics, gaussian_action, soft_step
 
 
 def _standardised(x: Float[Array, " repr"]) -> Float[Array, " repr"]:
@@ -161,7 +162,7 @@ class CRL(AbstractAgent):
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     def __post_init__(self):
-        check_networks(self)
+        check_settings(self, hindsight=("future", "final", "random"))
         check_integer("repr_dim", self.repr_dim)
         check_choice("output_norm", self.output_norm, _OUTPUT_NORMS)
         if isinstance(energy_from_name(self.energy), MRNEnergy) and self.repr_dim % 2:
@@ -169,34 +170,16 @@ class CRL(AbstractAgent):
                 f"The `mrn` energy splits embeddings in halves: `repr_dim` must be even, got {self.repr_dim}."
             )
         loss_from_name(self.loss)
-        check_choice("hindsight", self.hindsight, ("future", "final", "random"))
-        for name in ("actor_lr", "critic_lr", "alpha_lr", "logsumexp_penalty"):
-            check_number(name, getattr(self, name), 0.0)
         check_number("random_goals", self.random_goals, 0.0, 1.0)
-        check_number("gamma", self.gamma, 0.0, 1.0, open_low=True)
-        check_number("target_entropy", self.target_entropy, -1e6, 1e6)
 
     def hypers(self) -> Hypers:
         """The numbers of this config as arrays."""
-        return Hypers.of(
-            actor_depth=self._depths[0],
-            critic_depth=self._depths[1],
-            actor_lr=self.actor_lr,
-            critic_lr=self.critic_lr,
-            alpha_lr=self.alpha_lr,
-            gamma=self.gamma,
-            target_entropy=self.target_entropy,
-            logsumexp_penalty=self.logsumexp_penalty,
-        )
-
-    @property
-    def _depths(self) -> tuple[int, int]:
-        return self.actor_depth or self.depth, self.critic_depth or self.depth
+        return own_hypers(self)
 
     def init(self, spec: AgentSpec, *, key: Key) -> CRLState:
         """Fresh networks and optimisers; $\\alpha$ starts at 1."""
         policy_key, sa_key, goal_key = jr.split(key, 3)
-        actor_sizes, critic_sizes = (network_sizes(self, depth) for depth in self._depths)
+        actor_sizes, critic_sizes = network_sizes(self)
         observation_size, goal_size, action_size = spec.observation_size, spec.goal_size, spec.action_size
         policy = GaussianPolicy(observation_size, goal_size, action_size, key=policy_key, **actor_sizes)
         critic = Critic(
@@ -224,8 +207,7 @@ class CRL(AbstractAgent):
         deterministic: bool = False,
     ) -> Float[Array, " action"]:
         r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
-        distribution = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth)
-        return distribution.mode if deterministic else distribution.sample(key=key)
+        return gaussian_action(self, state.policy, observation, goal, hypers, None if deterministic else key)
 
     def value(
         self,
@@ -237,15 +219,15 @@ class CRL(AbstractAgent):
     ) -> Scalar:
         r"""$f(\phi(s, a), \psi(g))$, by default at $a = \tanh(\mu(s, g))$."""
         if action is None:
-            action = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth).mode
-        blocks = hypers.critic_depth // self.trunk.block_depth
+            action = gaussian_action(self, state.policy, observation, goal, hypers)
+        _, blocks = active_blocks(self, hypers)
         norm = _OUTPUT_NORMS[self.output_norm]
         phi, psi = state.critic.sa_encoder(observation, action, blocks), state.critic.goal_encoder(goal, blocks)
         return energy_from_name(self.energy)(norm(phi), norm(psi))
 
     def update(self, state: CRLState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[CRLState, CRLMetrics]:
         """One update of policy, entropy weight and critic, as the class's docstring has it."""
-        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
+        _, critic_blocks = active_blocks(self, hypers)
         # All three gradients are taken at the old critic and the old alpha, so the order in which they are computed
         # is free: the critic's comes first because the policy's loss takes the goal embeddings over from it.
         with jax.named_scope("deepcrl.critic"):
@@ -271,30 +253,14 @@ class CRL(AbstractAgent):
             phi = jax.vmap(state.critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, action, critic_blocks)
             return jax.vmap(energy_from_name(self.energy))(jax.vmap(_OUTPUT_NORMS[self.output_norm])(phi), actor_psi)
 
-        with jax.named_scope("deepcrl.actor"):
-            alpha = jnp.exp(state.log_alpha)
-            policy, policy_opt, actor_metrics = actor_step(
-                state.policy, state.policy_opt, judge, alpha, actor_batch, actor_blocks, hypers.actor_lr, key=key
-            )
-        with jax.named_scope("deepcrl.alpha"):
-            log_alpha, alpha_opt, alpha_metrics = alpha_step(
-                state.log_alpha, state.alpha_opt, actor_metrics.entropy, batch.action.shape[-1], hypers
-            )
-
-        new_state = CRLState(
-            policy=policy,
-            critic=critic,
-            log_alpha=log_alpha,
-            policy_opt=policy_opt,
-            critic_opt=critic_opt,
-            alpha_opt=alpha_opt,
-        )
-        return new_state, CRLMetrics(critic=critic_metrics, actor=actor_metrics, alpha=alpha_metrics)
+        state, actor_metrics, alpha_metrics = soft_step(self, state, judge, actor_batch, hypers, key=key)
+        state = dataclasses.replace(state, critic=critic, critic_opt=critic_opt)
+        return state, CRLMetrics(critic=critic_metrics, actor=actor_metrics, alpha=alpha_metrics)
 
     def _critic_loss(
         self, critic: Critic, batch: Batch, hypers: Hypers
     ) -> tuple[Scalar, tuple[ContrastiveMetrics, Float[Array, "batch repr"]]]:
-        blocks = hypers.critic_depth // self.trunk.block_depth
+        _, blocks = active_blocks(self, hypers)
         phi = jax.vmap(critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, batch.action, blocks)
         psi = jax.vmap(critic.goal_encoder, in_axes=(0, None))(batch.goal, blocks)
         norm = jax.vmap(_OUTPUT_NORMS[self.output_norm])

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from .._typing import Key, Scalar
+from .._typing import Key
 from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 
 
@@ -50,17 +50,6 @@ class Random(AbstractAgent):
     ) -> Float[Array, " action"]:
         """A uniform action, also if `deterministic`."""
         return jr.uniform(key, state.action_like.shape, minval=-1.0, maxval=1.0)
-
-    def value(
-        self,
-        state: RandomState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        action: Float[Array, " action"] | None = None,
-    ) -> Scalar:
-        """Zero: there is no critic."""
-        return jnp.zeros(())
 
     def update(
         self, state: RandomState, batch: Batch, hypers: Hypers, *, key: Key

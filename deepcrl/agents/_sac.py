@@ -11,13 +11,14 @@ from jaxtyping import Array, Float, PyTree
 
 from .._errors import check_number
 from .._typing import Key, Scalar
-from ..losses import soft_value, td_target
+from ..losses import soft_value
 from ..nn import GaussianPolicy, Trunk, TwinCritic
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
+from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import init_adam, polyak
-from ._soft import actor_step, ActorMetrics, alpha_step, AlphaMetrics
-from ._td import check_td, critic_step, outcome_of, pair_values, TDMetrics
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
+from ._soft import ActorMetrics, AlphaMetrics, gaussian_action, soft_step
+from ._td import bootstrap_targets, critic_step, pair_values, TDMetrics
 
 
 class SACState(eqx.Module):
@@ -111,33 +112,18 @@ class SAC(AbstractAgent):
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     def __post_init__(self):
-        check_networks(self)
-        check_td(self)
-        check_number("alpha_lr", self.alpha_lr, 0.0)
-        check_number("target_entropy", self.target_entropy, -1e6, 1e6)
+        check_settings(self, hindsight=("none", "final", "future"))
+        check_number("hindsight_ratio", self.hindsight_ratio, 0.0, 1.0)
 
     def hypers(self) -> Hypers:
         """The numbers of this config as arrays."""
-        return Hypers.of(
-            actor_depth=self._depths[0],
-            critic_depth=self._depths[1],
-            actor_lr=self.actor_lr,
-            critic_lr=self.critic_lr,
-            alpha_lr=self.alpha_lr,
-            gamma=self.gamma,
-            tau=self.tau,
-            target_entropy=self.target_entropy,
-        )
-
-    @property
-    def _depths(self) -> tuple[int, int]:
-        return self.actor_depth or self.depth, self.critic_depth or self.depth
+        return own_hypers(self)
 
     def init(self, spec: AgentSpec, *, key: Key) -> SACState:
         """Fresh networks and optimisers; targets equal the critics, $\\alpha$ starts at 1."""
         policy_key, critic_key = jr.split(key)
         sizes = (spec.observation_size, spec.goal_size, spec.action_size)
-        actor_sizes, critic_sizes = (network_sizes(self, depth) for depth in self._depths)
+        actor_sizes, critic_sizes = network_sizes(self)
         policy = GaussianPolicy(*sizes, key=policy_key, **actor_sizes)
         critic = TwinCritic(*sizes, key=critic_key, **critic_sizes)
         log_alpha = jnp.zeros(())
@@ -162,8 +148,7 @@ class SAC(AbstractAgent):
         deterministic: bool = False,
     ) -> Float[Array, " action"]:
         r"""A sample of the policy, or $\tanh(\mu)$ if `deterministic`."""
-        distribution = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth)
-        return distribution.mode if deterministic else distribution.sample(key=key)
+        return gaussian_action(self, state.policy, observation, goal, hypers, None if deterministic else key)
 
     def value(
         self,
@@ -175,15 +160,22 @@ class SAC(AbstractAgent):
     ) -> Scalar:
         r"""$\min_k Q_k(s, g, a)$, by default at $a = \tanh(\mu(s, g))$."""
         if action is None:
-            action = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth).mode
-        return jnp.min(state.critic(observation, goal, action, hypers.critic_depth // self.trunk.block_depth))
+            action = gaussian_action(self, state.policy, observation, goal, hypers)
+        _, critic_blocks = active_blocks(self, hypers)
+        return jnp.min(state.critic(observation, goal, action, critic_blocks))
 
     def update(self, state: SACState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[SACState, SACMetrics]:
         """One update of critics, policy, entropy weight and targets, as the class's docstring has it."""
         target_key, actor_key = jr.split(key)
-        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
+        actor_blocks, critic_blocks = active_blocks(self, hypers)
+
+        def next_value(observation: Float[Array, " obs"], goal: Float[Array, " goal"], key: Key) -> Scalar:
+            action, log_prob = state.policy(observation, goal, actor_blocks).sample_and_log_prob(key=key)
+            values = state.target_critic(observation, goal, action, critic_blocks)
+            return soft_value(values, log_prob, jnp.exp(state.log_alpha))
+
         with jax.named_scope("deepcrl.critic"):
-            target = self._targets(state, batch, hypers, key=target_key)
+            target = bootstrap_targets(batch, next_value, hypers.gamma, key=target_key)
             critic, critic_opt, critic_metrics = critic_step(
                 state.critic, state.critic_opt, target, batch, critic_blocks, hypers.critic_lr
             )
@@ -191,37 +183,7 @@ class SAC(AbstractAgent):
         def judge(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
             return jnp.min(pair_values(state.critic, batch.observation, batch.goal, action, critic_blocks), axis=1)
 
-        with jax.named_scope("deepcrl.actor"):
-            alpha = jnp.exp(state.log_alpha)
-            policy, policy_opt, actor_metrics = actor_step(
-                state.policy, state.policy_opt, judge, alpha, batch, actor_blocks, hypers.actor_lr, key=actor_key
-            )
-        with jax.named_scope("deepcrl.alpha"):
-            log_alpha, alpha_opt, alpha_metrics = alpha_step(
-                state.log_alpha, state.alpha_opt, actor_metrics.entropy, batch.action.shape[-1], hypers
-            )
-
-        new_state = SACState(
-            policy=policy,
-            critic=critic,
-            target_critic=polyak(state.target_critic, critic, hypers.tau),
-            log_alpha=log_alpha,
-            policy_opt=policy_opt,
-            critic_opt=critic_opt,
-            alpha_opt=alpha_opt,
-        )
-        return new_state, SACMetrics(critic=critic_metrics, actor=actor_metrics, alpha=alpha_metrics)
-
-    def _targets(self, state: SACState, batch: Batch, hypers: Hypers, *, key: Key) -> Float[Array, " batch"]:
-        outcome = outcome_of(batch)
-        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
-
-        def target(
-            observation: Float[Array, " obs"], goal: Float[Array, " goal"], reward: Scalar, terminated: Array, key: Key
-        ) -> Scalar:
-            action, log_prob = state.policy(observation, goal, actor_blocks).sample_and_log_prob(key=key)
-            values = state.target_critic(observation, goal, action, critic_blocks)
-            return td_target(reward, terminated, soft_value(values, log_prob, jnp.exp(state.log_alpha)), hypers.gamma)
-
-        keys = jr.split(key, batch.goal.shape[0])
-        return jax.vmap(target)(outcome.next_observation, batch.goal, outcome.reward, outcome.terminated, keys)
+        target_critic = polyak(state.target_critic, critic, hypers.tau)
+        state, actor_metrics, alpha_metrics = soft_step(self, state, judge, batch, hypers, key=actor_key)
+        state = dataclasses.replace(state, critic=critic, critic_opt=critic_opt, target_critic=target_critic)
+        return state, SACMetrics(critic=critic_metrics, actor=actor_metrics, alpha=alpha_metrics)

@@ -1,18 +1,21 @@
-r"""What maximum-entropy agents share: the update of a tanh-Gaussian policy by some critic, and of the entropy weight."""
+r"""What agents with a tanh-Gaussian policy share: how it acts, its update by some critic, that of the entropy weight."""
 
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 from .._tree import tree_norm
-from .._typing import IntScalar, Key, Scalar
+from .._typing import Key, Scalar
 from ..nn import GaussianPolicy
 from ._api import Batch, Hypers
 from ._optim import adam_step
+from ._settings import active_blocks
 
 
 class ActorMetrics(eqx.Module):
@@ -37,37 +40,46 @@ class AlphaMetrics(eqx.Module):
     """Absolute gradient of the log weight."""
 
 
-def actor_step(
-    policy: GaussianPolicy,
-    opt_state: PyTree,
+def gaussian_action(
+    agent: Any, policy: GaussianPolicy, observation: Array, goal: Array, hypers: Hypers, key: Key | None = None
+) -> Float[Array, " action"]:
+    r"""A sample of the policy, or $\tanh(\mu)$ where no key is given."""
+    distribution = policy(observation, goal, active_blocks(agent, hypers)[0])
+    return distribution.mode if key is None else distribution.sample(key=key)
+
+
+def soft_step(
+    agent: Any,
+    state: Any,
     judge: Callable[[Float[Array, "batch action"]], Float[Array, " batch"]],
-    alpha: Scalar,
     batch: Batch,
-    active_blocks: IntScalar,
-    learning_rate: Scalar,
+    hypers: Hypers,
     *,
     key: Key,
-) -> tuple[GaussianPolicy, PyTree, ActorMetrics]:
-    r"""One Adam step on $\mathbb{E}[\alpha \log \pi(a | s, g) - \mathrm{judge}(a)]$, $a \sim \pi(\cdot | s, g)$ fresh."""
+) -> tuple[Any, ActorMetrics, AlphaMetrics]:
+    r"""The state after two Adam steps, both at its own $\alpha$ and with fresh $a \sim \pi(\cdot | s, g)$: of the policy on
+    $\mathbb{E}[\alpha \log \pi(a | s, g) - \mathrm{judge}(a)]$, and of $\log \alpha$ on $\alpha\, (H - H^*)$, with $H$ the
+    entropy and $H^*$ = `target_entropy` per action dimension.
+    """
+    actor_blocks, _ = active_blocks(agent, hypers)
+    alpha = jnp.exp(state.log_alpha)
 
-    def loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
+    def actor_loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
         def act(observation: Array, goal: Array, key: Key) -> tuple[Array, Scalar]:
-            return policy(observation, goal, active_blocks).sample_and_log_prob(key=key)
+            return policy(observation, goal, actor_blocks).sample_and_log_prob(key=key)
 
         keys = jr.split(key, batch.goal.shape[0])
         action, log_prob = jax.vmap(act)(batch.observation, batch.goal, keys)
         return jnp.mean(alpha * log_prob - judge(action)), -jnp.mean(log_prob)
 
-    (value, entropy), grads = eqx.filter_value_and_grad(loss, has_aux=True)(policy)
-    policy, opt_state = adam_step(policy, grads, opt_state, learning_rate)
-    return policy, opt_state, ActorMetrics(loss=value, entropy=entropy, grad_norm=tree_norm(grads))
-
-
-def alpha_step(
-    log_alpha: Scalar, opt_state: PyTree, entropy: Scalar, action_size: int, hypers: Hypers
-) -> tuple[Scalar, PyTree, AlphaMetrics]:
-    r"""One Adam step of $\log \alpha$ on $\alpha\, (H - H^*)$, with $H^*$ = `target_entropy` per action dimension."""
-    excess = entropy - hypers.target_entropy * action_size
-    loss, grad = jax.value_and_grad(lambda log_alpha: jnp.exp(log_alpha) * excess)(log_alpha)
-    log_alpha, opt_state = adam_step(log_alpha, grad, opt_state, hypers.alpha_lr)
-    return log_alpha, opt_state, AlphaMetrics(alpha=jnp.exp(log_alpha), loss=loss, grad_norm=jnp.abs(grad))
+    with jax.named_scope("deepcrl.actor"):
+        (loss, entropy), grads = eqx.filter_value_and_grad(actor_loss, has_aux=True)(state.policy)
+        policy, policy_opt = adam_step(state.policy, grads, state.policy_opt, hypers.actor_lr)
+        actor_metrics = ActorMetrics(loss=loss, entropy=entropy, grad_norm=tree_norm(grads))
+    with jax.named_scope("deepcrl.alpha"):
+        excess = entropy - hypers.target_entropy * batch.action.shape[-1]
+        loss, grad = jax.value_and_grad(lambda log_alpha: jnp.exp(log_alpha) * excess)(state.log_alpha)
+        log_alpha, alpha_opt = adam_step(state.log_alpha, grad, state.alpha_opt, hypers.alpha_lr)
+        alpha_metrics = AlphaMetrics(alpha=jnp.exp(log_alpha), loss=loss, grad_norm=jnp.abs(grad))
+    new = {"policy": policy, "policy_opt": policy_opt, "log_alpha": log_alpha, "alpha_opt": alpha_opt}
+    return dataclasses.replace(state, **new), actor_metrics, alpha_metrics

@@ -1,16 +1,18 @@
-"""What agents with a pair of temporal-difference critics share: networks, targets' average, the critics' update."""
+"""What agents with a pair of temporal-difference critics share: targets, and the critics' update."""
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import check_choice, check_number
 from .._tree import tree_norm
-from .._typing import IntScalar, Scalar
-from ..losses import td_loss
+from .._typing import IntScalar, Key, Scalar
+from ..losses import td_loss, td_target
 from ..nn import TwinCritic
-from ._api import Batch, Outcome
+from ._api import Batch
 from ._optim import adam_step
 
 
@@ -58,19 +60,19 @@ def pair_values(
     return jax.vmap(critic, in_axes=(0, 0, 0, None))(observation, goal, action, active_blocks)
 
 
-def outcome_of(batch: Batch) -> Outcome:
-    """The outcome of a batch. **Raises** `ValueError` if the loop did not put one in."""
-    if batch.outcome is None:
+def bootstrap_targets(
+    batch: Batch, next_value: Callable[[Array, Array, Key], Scalar], gamma: Scalar, *, key: Key
+) -> Float[Array, " batch"]:
+    """What the critics are to say of a batch, given the value of one next observation and goal (with a key to draw by).
+
+    **Raises** `ValueError` if the loop put no outcome in the batch.
+    """
+    outcome = batch.outcome
+    if outcome is None:
         raise ValueError("This agent bootstraps, so a `Batch` must hold an `outcome`, got `None`. Give an `Outcome`.")
-    return batch.outcome
 
+    def target(observation: Array, goal: Array, reward: Scalar, terminated: Array, key: Key) -> Scalar:
+        return td_target(reward, terminated, next_value(observation, goal, key), gamma)
 
-def check_td(agent: object) -> None:
-    """Raises unless the fields that all such agents have are legal."""
-    value = lambda name: getattr(agent, name)
-    check_choice("hindsight", value("hindsight"), ("none", "final", "future"))
-    check_number("hindsight_ratio", value("hindsight_ratio"), 0.0, 1.0)
-    for name in ("actor_lr", "critic_lr"):
-        check_number(name, value(name), 0.0)
-    check_number("gamma", value("gamma"), 0.0, 1.0, open_low=True)
-    check_number("tau", value("tau"), 0.0, 1.0)
+    keys = jr.split(key, batch.goal.shape[0])
+    return jax.vmap(target)(outcome.next_observation, batch.goal, outcome.reward, outcome.terminated, keys)

@@ -12,12 +12,13 @@ from jaxtyping import Array, Float, PyTree
 from .._errors import check_integer, check_number
 from .._tree import tree_norm
 from .._typing import IntScalar, Key, Scalar
-from ..losses import smoothed_action, td_target
+from ..losses import smoothed_action
 from ..nn import DeterministicPolicy, Trunk, TwinCritic
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, check_networks, Hypers, network_sizes
+from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import adam_step, init_adam, polyak
-from ._td import check_td, critic_step, outcome_of, TDMetrics
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
+from ._td import bootstrap_targets, critic_step, TDMetrics
 
 
 class PolicyMetrics(eqx.Module):
@@ -122,32 +123,21 @@ class TD3(AbstractAgent):
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     def __post_init__(self):
-        check_networks(self)
-        check_td(self)
+        check_settings(self, hindsight=("none", "final", "future"))
+        check_number("hindsight_ratio", self.hindsight_ratio, 0.0, 1.0)
         check_integer("policy_delay", self.policy_delay)
         for name in ("exploration_noise", "smoothing_noise", "smoothing_clip"):
             check_number(name, getattr(self, name), 0.0)
 
     def hypers(self) -> Hypers:
         """The numbers of this config as arrays."""
-        return Hypers.of(
-            actor_depth=self._depths[0],
-            critic_depth=self._depths[1],
-            actor_lr=self.actor_lr,
-            critic_lr=self.critic_lr,
-            gamma=self.gamma,
-            tau=self.tau,
-        )
-
-    @property
-    def _depths(self) -> tuple[int, int]:
-        return self.actor_depth or self.depth, self.critic_depth or self.depth
+        return own_hypers(self)
 
     def init(self, spec: AgentSpec, *, key: Key) -> TD3State:
         """Fresh networks and optimisers; targets equal the networks."""
         policy_key, critic_key = jr.split(key)
         sizes = (spec.observation_size, spec.goal_size, spec.action_size)
-        actor_sizes, critic_sizes = (network_sizes(self, depth) for depth in self._depths)
+        actor_sizes, critic_sizes = network_sizes(self)
         policy = DeterministicPolicy(*sizes, key=policy_key, **actor_sizes)
         critic = TwinCritic(*sizes, key=critic_key, **critic_sizes)
         return TD3State(
@@ -172,7 +162,7 @@ class TD3(AbstractAgent):
         deterministic: bool = False,
     ) -> Float[Array, " action"]:
         r"""$\mu(s, g)$, with exploration noise unless `deterministic`."""
-        action = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth)
+        action = state.policy(observation, goal, active_blocks(self, hypers)[0])
         noise = self.exploration_noise * jr.normal(key, action.shape)
         return action if deterministic else jnp.clip(action + noise, -1.0, 1.0)
 
@@ -185,17 +175,25 @@ class TD3(AbstractAgent):
         action: Float[Array, " action"] | None = None,
     ) -> Scalar:
         r"""$\min_k Q_k(s, g, a)$, by default at $a = \mu(s, g)$."""
+        actor_blocks, critic_blocks = active_blocks(self, hypers)
         if action is None:
-            action = state.policy(observation, goal, hypers.actor_depth // self.trunk.block_depth)
-        return jnp.min(state.critic(observation, goal, action, hypers.critic_depth // self.trunk.block_depth))
+            action = state.policy(observation, goal, actor_blocks)
+        return jnp.min(state.critic(observation, goal, action, critic_blocks))
 
     def update(self, state: TD3State, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[TD3State, TD3Metrics]:
         """One update of the critics and, where it is due, of policy and targets, as the class's docstring has it."""
+        actor_blocks, critic_blocks = active_blocks(self, hypers)
+
+        def next_value(observation: Float[Array, " obs"], goal: Float[Array, " goal"], key: Key) -> Scalar:
+            action = state.target_policy(observation, goal, actor_blocks)
+            noise = jr.normal(key, action.shape)
+            action = smoothed_action(action, noise, self.smoothing_noise, self.smoothing_clip)
+            return jnp.min(state.target_critic(observation, goal, action, critic_blocks))
+
         with jax.named_scope("deepcrl.critic"):
-            target = self._targets(state, batch, hypers, key=key)
-            blocks = hypers.critic_depth // self.trunk.block_depth
+            target = bootstrap_targets(batch, next_value, hypers.gamma, key=key)
             critic, critic_opt, critic_metrics = critic_step(
-                state.critic, state.critic_opt, target, batch, blocks, hypers.critic_lr
+                state.critic, state.critic_opt, target, batch, critic_blocks, hypers.critic_lr
             )
         num_updates = state.num_updates + 1
         state = dataclasses.replace(state, critic=critic, critic_opt=critic_opt, num_updates=num_updates)
@@ -205,25 +203,9 @@ class TD3(AbstractAgent):
             state = jax.lax.cond(due, lambda s: self._delayed(s, batch, hypers), lambda s: s, state)
         return state, TD3Metrics(critic=critic_metrics, actor=state.actor_metrics)
 
-    def _targets(self, state: TD3State, batch: Batch, hypers: Hypers, *, key: Key) -> Float[Array, " batch"]:
-        outcome = outcome_of(batch)
-        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
-
-        def target(
-            observation: Float[Array, " obs"], goal: Float[Array, " goal"], reward: Scalar, terminated: Array, key: Key
-        ) -> Scalar:
-            action = state.target_policy(observation, goal, actor_blocks)
-            noise = jr.normal(key, action.shape)
-            action = smoothed_action(action, noise, self.smoothing_noise, self.smoothing_clip)
-            values = state.target_critic(observation, goal, action, critic_blocks)
-            return td_target(reward, terminated, jnp.min(values), hypers.gamma)
-
-        keys = jr.split(key, batch.goal.shape[0])
-        return jax.vmap(target)(outcome.next_observation, batch.goal, outcome.reward, outcome.terminated, keys)
-
     def _delayed(self, state: TD3State, batch: Batch, hypers: Hypers) -> TD3State:
         """The update of policy and targets."""
-        actor_blocks, critic_blocks = (d // self.trunk.block_depth for d in (hypers.actor_depth, hypers.critic_depth))
+        actor_blocks, critic_blocks = active_blocks(self, hypers)
 
         def loss(policy: DeterministicPolicy) -> Scalar:
             def value(observation: Float[Array, " obs"], goal: Float[Array, " goal"]) -> Scalar:

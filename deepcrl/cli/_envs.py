@@ -13,12 +13,13 @@ def list_envs() -> None:
     for name in ("task", "observation", "goal", "action", "episode"):
         table.add_column(name, justify="left" if name == "task" else "right")
     for name in envs.names():
-        if name == "point_maze":
-            continue  # needs a grid
+        if name in envs.templates():
+            continue
         env, params = envs.make(name)
         spec = env_spec(env, params)
         sizes = (spec.observation_size, spec.goal_size, spec.action_size, env.episode_length)
         table.add_row(name, *map(str, sizes))
     console = Console()
     console.print(table)
-    console.print("point_maze takes a grid of your own: --env-options maze=11111/1RGG1/11111")
+    templates = ", ".join(envs.templates())
+    console.print(f"{templates} take a grid of your own: --env-options maze=11111/1RGG1/11111", soft_wrap=True)

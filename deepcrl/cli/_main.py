@@ -18,6 +18,8 @@ from ..envs import UnknownEnvironmentError
 from ._arguments import registry_for
 from ._cost import cost_sheet
 from ._envs import list_envs
+from ._plot import plot
+from ._render import render
 from ._runs import evaluate, export, resume
 from ._train import train
 
@@ -28,6 +30,8 @@ _COMMANDS = {
     "resume": resume,
     "eval": evaluate,
     "export": export,
+    "plot": plot,
+    "render": render,
     "cost": cost_sheet,
     "envs": list_envs,
 }

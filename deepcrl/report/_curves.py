@@ -9,8 +9,10 @@ import numpy as np
 from ._style import COLOURS, new_figure, save
 
 
-_LABELS = {
+LABELS = {
     "success_any": "episodes with success",
+    "success_cells": "success, mean over all goals",
+    "success_far": "success, mean over far goals",
     "time_at_goal": "steps at the goal per episode",
     "success_end": "episodes that end in success",
     "distance": "distance to the goal at the end",
@@ -56,7 +58,7 @@ def plot_learning_curve(
         if len(lanes) > 1:
             axis.plot(steps, np.mean(curves, axis=0), color=COLOURS[0], linewidth=2.2)
         axis.set_xlabel("env steps (millions)")
-        axis.set_title(_LABELS.get(name, name), fontsize=9)
+        axis.set_title(LABELS.get(name, name), fontsize=9)
         axis.set_xlim(left=0.0)
         if name.startswith("success") or name.endswith("accuracy"):
             axis.set_ylim(0.0, 1.02)

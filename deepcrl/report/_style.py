@@ -1,5 +1,6 @@
 """The look of all pictures. The only place that imports matplotlib."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
 COLOURS = ("#1f5fa8", "#d1662a", "#3d8f5f", "#8a5bb0", "#b03a5b", "#6b6b6b")
 
 
-def new_figure(rows: int, columns: int, *, width: float, height: float) -> tuple["Figure", Any]:
-    """A figure of `width` x `height` inches and its axes, `[row][column]`.
+def new_figure(
+    rows: int, columns: int, *, width: float, height: float, shares: Sequence[float] | None = None
+) -> tuple["Figure", Any]:
+    """A figure of `width` x `height` inches and its axes, `[row][column]`; `shares` are the columns' relative widths.
 
     No window and no global state: the figure is made without pyplot.
 
@@ -25,7 +28,7 @@ def new_figure(rows: int, columns: int, *, width: float, height: float) -> tuple
         raise ImportError("Pictures need matplotlib: `pip install 'deepcrl[plots]'`.") from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False, width_ratios=shares)
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)

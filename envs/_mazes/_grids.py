@@ -1,7 +1,7 @@
 """The grids of the paper's mazes (R start, G goal, 1 wall, 0 free), and two larger ones of our own.
 
 A `_eval` grid keeps the walls of its maze and only the far goals. The published code has two evaluation grids for the
-big maze; this is the one of the ant, with nine goals (the humanoid's has ten).
+big maze: `big_maze_eval`, the ant's, has nine goals; `big_maze_eval_ten`, the humanoid's, one more, nearer to the start.
 """
 
 from ._maze import Maze
@@ -159,6 +159,16 @@ _GRIDS = {
         11111111
         1R011GG1
         100100G1
+        11000111
+        10010001
+        101G01G1
+        10GG1GG1
+        11111111
+    """,
+    "big_maze_eval_ten": """
+        11111111
+        1R011GG1
+        10010GG1
         11000111
         10010001
         101G01G1

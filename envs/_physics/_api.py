@@ -9,6 +9,10 @@ from jaxtyping import Array, Float
 from deepcrl._typing import BoolScalar
 
 
+FORCES = ("actuator_force", "qfrc_actuator")
+"""Derived quantities that belong to a substep, not to a state: those of the last one, zero after `refresh`."""
+
+
 class PhysicsState(eqx.Module):
     """What a simulation needs to go on, and what observations need of it; per sample, the same in every engine."""
 
@@ -20,7 +24,7 @@ class PhysicsState(eqx.Module):
     """Accelerations that the constraint solver starts from."""
     derived: dict[str, Array]
     """Quantities that follow from the two, by MuJoCo's names (`xpos`, `cvel`, ...): those that the engine was made for,
-    of the present state. Actuator forces are those of the last substep, and 0 after `refresh`."""
+    of the present state. Those in `FORCES` are of the last substep, zero where none came before."""
     failed: BoolScalar
     """Whether the last step ended in numbers that are not finite; positions and velocities are then those before it."""
 

@@ -29,7 +29,7 @@ def default_engine() -> EngineName:
 
 
 def make_engine(
-    model: "mujoco.MjModel", engine: EngineName | None, *, substeps: int, derived: tuple[str, ...] = ()
+    model: "mujoco.MjModel", engine: str | None, *, substeps: int, derived: tuple[str, ...] = ()
 ) -> AbstractEngine:
     """An engine for a model.
 

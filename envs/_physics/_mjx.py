@@ -1,6 +1,7 @@
 """MuJoCo in JAX (MJX), on any device; and its variant in Warp, on NVIDIA GPUs."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, TYPE_CHECKING
 
@@ -49,7 +50,7 @@ class MjxEngine(AbstractEngine):
             return state
         with lenient():
             data = self._kinematics(self.data.replace(qpos=state.qpos, qvel=state.qvel))
-            now = {name: getattr(data, name) for name in self.shapes}
+            now = self._derived(data)
             derived = {name: jnp.where(stale, now[name], old) for name, old in state.derived.items()}
         return PhysicsState(
             qpos=state.qpos, qvel=state.qvel, warmstart=state.warmstart, derived=derived, failed=state.failed
@@ -68,10 +69,19 @@ class MjxEngine(AbstractEngine):
                 qpos=data.qpos,
                 qvel=data.qvel,
                 warmstart=data.qacc_warmstart,
-                derived={name: getattr(data, name) for name in self.shapes},
+                derived=self._derived(data),
                 failed=jnp.zeros((), bool),
             )
         return guarded(state, after)
+
+    def _derived(self, data: Any) -> dict[str, Array]:
+        # MJX asks that fields which its variants keep apart (`cinert`) be read from `_impl`. MuJoCo keeps matrices as rows
+        # of nine numbers, MJX as three by three.
+        shared = {field.name for field in dataclasses.fields(data)}
+        return {
+            name: getattr(data if name in shared else data._impl, name).reshape(shape)
+            for name, shape in self.shapes.items()
+        }
 
     def _kinematics(self, data: Any) -> Any:
         from mujoco import mjx

@@ -10,14 +10,11 @@ from jaxtyping import Array, Float
 
 from deepcrl._typing import BoolScalar
 
-from ._api import AbstractEngine, fresh_state, guarded, PhysicsState
+from ._api import AbstractEngine, FORCES, fresh_state, guarded, PhysicsState
 
 
 if TYPE_CHECKING:
     import mujoco
-
-
-_FORCES = ("actuator_force", "qfrc_actuator")  # of a step; positions and velocities alone do not make them
 
 
 class BatchPool:
@@ -77,7 +74,8 @@ class BatchPool:
                 fields = [batch.bind(name) for name in self.derived]
                 self._run(batch, lambda: batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_VEL)))
                 for name, value, field in zip(self.derived, out, fields, strict=True):
-                    value.reshape(field.shape)[ids] = 0.0 if name in _FORCES else field[ids]
+                    # no substep came before; the field holds what another simulation left there
+                    value.reshape(field.shape)[ids] = 0.0 if name in FORCES else field[ids]
         return tuple(out)
 
     @staticmethod

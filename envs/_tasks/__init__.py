@@ -1,6 +1,7 @@
 """Tasks: what moves, what is seen, what counts as success."""
 
 from ._ant import Ant as Ant
+from ._ant_objects import AntBall as AntBall, AntPush as AntPush
 from ._arena import (
     AbstractArena as AbstractArena,
     MazeArena as MazeArena,
@@ -20,6 +21,7 @@ from ._arm import (
 from ._boxes import UniformBox as UniformBox
 from ._cheetah import Cheetah as Cheetah, CheetahParams as CheetahParams
 from ._hand import HandCube as HandCube
+from ._humanoid import Humanoid as Humanoid
 from ._mujoco import (
     AbstractMujocoEnv as AbstractMujocoEnv,
     MujocoState as MujocoState,

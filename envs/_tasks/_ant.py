@@ -66,16 +66,7 @@ class Ant(AbstractMujocoEnv):
 
     def observation_space(self, params: RobotParams) -> GoalObservation:
         """Generous: nothing is clipped to it."""
-        low, high = self.arena.bounds()
-        joints, speeds = np.full(8, 4.0), np.full(14, 200.0)
-        return GoalObservation(
-            Box(
-                np.concatenate([low, [-1.0], np.full(4, -1.2), -joints, -speeds]),
-                np.concatenate([high, [10.0], np.full(4, 1.2), joints, speeds]),
-            ),
-            Box(low, high),
-            Box(low, high),
-        )
+        return ant_spaces(self.arena.bounds())
 
     def action_space(self, params: RobotParams) -> Box:
         """Share of the greatest torque, for each joint."""
@@ -106,9 +97,27 @@ class Ant(AbstractMujocoEnv):
         return 1.0 - distance - 0.5 * jnp.sum(jnp.square(action))
 
 
-def ant_start(place: Float[Array, " xy"], params: RobotParams, *, keys: list[Key]) -> tuple[Array, Array]:
+def ant_spaces(
+    bounds: tuple[np.ndarray, np.ndarray], extra: tuple[np.ndarray, np.ndarray] | None = None
+) -> GoalObservation:
+    """The ant's spaces where its place lies within `bounds`, with more numbers at the end of the observation."""
+    (low, high), (extra_low, extra_high) = bounds, ((), ()) if extra is None else extra
+    joints, speeds = np.full(8, 4.0), np.full(14, 200.0)
+    return GoalObservation(
+        Box(
+            np.concatenate([low, [-1.0], np.full(4, -1.2), -joints, -speeds, extra_low]),
+            np.concatenate([high, [10.0], np.full(4, 1.2), joints, speeds, extra_high]),
+        ),
+        Box(low, high),
+        Box(low, high),
+    )
+
+
+def ant_start(
+    place: Float[Array, " xy"], params: RobotParams, *, keys: list[Key], height: float = _START_HEIGHT
+) -> tuple[Array, Array]:
     """Positions (15) and velocities (14) of an ant that stands at a place, with noise."""
-    rest = jnp.concatenate([place, jnp.array([_START_HEIGHT, 1.0, 0.0, 0.0, 0.0]), jnp.asarray(_START_JOINTS)])
+    rest = jnp.concatenate([place, jnp.array([height, 1.0, 0.0, 0.0, 0.0]), jnp.asarray(_START_JOINTS)])
     qpos = rest + params.pose_noise * jr.uniform(keys[0], (15,), minval=-1.0, maxval=1.0)
     return qpos, params.velocity_noise * jr.normal(keys[1], (14,))
 

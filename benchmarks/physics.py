@@ -1,0 +1,165 @@
+"""Environment steps per second of the tasks on MuJoCo, beside the bare batched simulation.
+
+    python benchmarks/physics.py [--tasks ant_u_maze,humanoid_u_maze] [--engines native,mjx] [--envs 256,1024]
+                                 [--steps 100] [--repeats 3] [--brax] [--json FILE]
+
+For every task: env steps/s of the bare `mujoco.batch.Batch` (random controls, nothing else), then of each engine inside
+`jit` and `scan` with resets, observations and rewards (random actions), its share of the bare loop's speed, and the
+seconds that compiling took. All in one run, bare and engines in turn, medians of `--repeats`. `--brax` measures Brax's own
+`ant` and `humanoid` as well (`pip install brax`), on its `spring` and `mjx` back ends.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.random as jr
+import numpy as np
+
+from deepcrl import envs
+from deepcrl.envs._api import batched_reset, batched_step
+
+
+def bare(task: str, num_envs: int, steps: int) -> Callable[[], float]:
+    """A function that gives steps/s of MuJoCo's own batch, with the substeps of the task's control step."""
+    from mujoco.batch import Batch
+
+    env, params = envs.make(task, engine="native")
+    assert isinstance(env, envs.AbstractMujocoEnv)
+    batch = Batch(env.build_model(), num_envs)
+    _, state = jax.vmap(env.reset, in_axes=(0, None))(jr.split(jr.key(0), num_envs), params)
+    batch.bind("qpos")[:], batch.bind("qvel")[:] = state.inner.physics.qpos, state.inner.physics.qvel
+    start = batch.state.copy()
+    low, high = batch.model.actuator_ctrlrange.T
+    rng = np.random.default_rng(0)
+
+    def run() -> float:
+        batch.state[:] = start
+        began = time.perf_counter()
+        for step in range(steps):
+            if step % env.episode_length == 0:
+                batch.state[:] = start
+            batch.bind("ctrl")[:] = rng.uniform(low, high, (num_envs, len(low)))
+            batch.step(nstep=env.substeps)
+        return num_envs * steps / (time.perf_counter() - began)
+
+    run()
+    return run
+
+
+def compiled(task: str, engine: str, num_envs: int, steps: int) -> tuple[Callable[[], float], float]:
+    """A function that gives steps/s of a task under jit and scan, and the seconds that compiling took."""
+    env, params = envs.make(task, engine=engine)
+    space = env.action_space(params)
+
+    def rollout(state: Any, key: Any) -> Any:
+        def step(state: Any, key: Any) -> tuple[Any, Any]:
+            action_key, step_key = jr.split(key)
+            action = jax.vmap(space.sample)(jr.split(action_key, num_envs))
+            obs, state, *_ = batched_step(env, params, state, action, key=step_key)
+            return state, jax.numpy.mean(obs.observation)
+
+        return jax.lax.scan(step, state, jr.split(key, steps))
+
+    state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))[1]
+    began = time.perf_counter()
+    program = jax.jit(rollout).lower(state, jr.key(1)).compile()
+    seconds = time.perf_counter() - began
+
+    def run() -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(program(state, jr.key(2)))
+        return num_envs * steps / (time.perf_counter() - began)
+
+    run()
+    return run, seconds
+
+
+def brax(name: str, backend: str, num_envs: int, steps: int) -> tuple[Callable[[], float], float]:
+    """As `compiled`, of Brax's own environment with its training wrappers."""
+    from brax import envs as brax_envs  # pyright: ignore[reportMissingImports]
+    from brax.envs.wrappers.training import wrap  # pyright: ignore[reportMissingImports]
+
+    env = wrap(brax_envs.get_environment(name, backend=backend), episode_length=1000)
+
+    def rollout(state: Any, key: Any) -> Any:
+        def step(state: Any, key: Any) -> tuple[Any, Any]:
+            return env.step(state, jr.uniform(key, (num_envs, env.action_size), minval=-1.0, maxval=1.0)), None
+
+        return jax.lax.scan(step, state, jr.split(key, steps))
+
+    state = jax.jit(env.reset)(jr.split(jr.key(0), num_envs))
+    began = time.perf_counter()
+    program = jax.jit(rollout).lower(state, jr.key(1)).compile()
+    seconds = time.perf_counter() - began
+
+    def run() -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(program(state, jr.key(2)))
+        return num_envs * steps / (time.perf_counter() - began)
+
+    run()
+    return run, seconds
+
+
+def measure(task: str, engines: list[str], num_envs: int, steps: int, repeats: int, with_brax: bool) -> list[dict]:
+    runs: dict[str, Callable[[], float]] = {"bare": bare(task, num_envs, steps)}
+    compile_seconds = {"bare": 0.0}
+    for engine in engines:
+        runs[engine], compile_seconds[engine] = compiled(task, engine, num_envs, steps)
+    if with_brax and task in ("ant", "humanoid"):
+        for backend in ("spring", "mjx"):
+            name = f"brax {backend}"
+            runs[name], compile_seconds[name] = brax(task, backend, num_envs, steps)
+    seen = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            seen[name].append(run())
+    # The share is taken within each repetition, where both met the same machine.
+    return [
+        {
+            "task": task,
+            "envs": num_envs,
+            "engine": name,
+            "steps_per_second": statistics.median(rates),
+            "share_of_bare": statistics.median(a / b for a, b in zip(rates, seen["bare"], strict=True)),
+            "compile_seconds": compile_seconds[name],
+        }
+        for name, rates in seen.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", default="ant_u_maze,humanoid_u_maze,arm_push_easy")
+    parser.add_argument("--engines", default="native")
+    parser.add_argument("--envs", default="256")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--brax", action="store_true")
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    rows = []
+    print(f"{'task':22} {'envs':>5} {'engine':12} {'env steps/s':>12} {'of bare':>8} {'compile s':>10}")
+    for task in args.tasks.split(","):
+        for num_envs in map(int, args.envs.split(",")):
+            engines = args.engines.split(",")
+            for row in measure(task, engines, num_envs, args.steps, args.repeats, args.brax):
+                rows.append(row)
+                print(
+                    f"{row['task']:22} {row['envs']:5d} {row['engine']:12} {row['steps_per_second']:12,.0f} "
+                    f"{row['share_of_bare']:8.2f} {row['compile_seconds']:10.1f}",
+                    flush=True,
+                )
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump({"machine": f"{platform.machine()}, jax {jax.__version__}", "rows": rows}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

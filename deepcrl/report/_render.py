@@ -1,0 +1,189 @@
+"""Films and contact sheets of tasks on MuJoCo, on machines without a screen too. Needs `deepcrl[render]`."""
+
+import functools as ft
+import importlib
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, PyTree, UInt8
+
+from .._errors import check_integer
+from .._typing import Key
+from ..envs import AbstractGoalEnv, AbstractMujocoEnv, EnvState
+
+
+Frames = UInt8[np.ndarray, "frame height width rgb"]
+_PROBE = "import mujoco; context = mujoco.GLContext(16, 16); context.make_current(); context.free()"
+
+
+@ft.cache
+def find_renderer() -> str:
+    """Which of MuJoCo's ways to draw works here: what `MUJOCO_GL` says, else the first of `egl` and `osmesa` that does.
+
+    The choice is put into `MUJOCO_GL`.
+
+    **Raises:** `ImportError`, with the remedy, where none works.
+    """
+    given = os.environ.get("MUJOCO_GL")
+    # On macOS and Windows the system's own way is the default and needs no library.
+    choices = [given] if given else ["egl", "osmesa"] if sys.platform == "linux" else [""]
+    errors = []
+    for choice in choices:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of JAX about forks: the child only runs another program
+            probe = subprocess.run(
+                [sys.executable, "-c", _PROBE], env={**os.environ, "MUJOCO_GL": choice}, capture_output=True, text=True
+            )
+        if probe.returncode == 0:
+            os.environ["MUJOCO_GL"] = choice
+            chosen = sys.modules.get("mujoco.rendering.classic.gl_context")
+            if chosen is not None:  # MuJoCo was imported already, and chose then
+                importlib.reload(chosen)
+            return choice
+        errors.append(f"{choice or 'default'}: {(probe.stderr.strip().splitlines() or ['no message'])[-1]}")
+    raise ImportError(
+        "MuJoCo cannot draw here: " + "; ".join(errors) + ". Install EGL or OSMesa, for example Debian's `libegl1` or "
+        "`libosmesa6`, or set MUJOCO_GL to what this machine has."
+    )
+
+
+def simulate(
+    env: AbstractGoalEnv,
+    params: PyTree,
+    policy: Callable[[Array, Array, Key], Array],
+    num_steps: int,
+    *,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "time nq"], Float[np.ndarray, "time goal"]]:
+    """Positions and commanded goals before each step of one environment, from episode to episode.
+
+    **Arguments:**
+
+    - `env`, `params`: a task on MuJoCo.
+    - `policy`: per sample, `policy(observation, goal, key)`, an action in [-1, 1].
+    - `num_steps`: control steps.
+    - `seed`: of start, goals and chance.
+
+    **Raises:** `TypeError` for another task.
+    """
+    if not isinstance(env, AbstractMujocoEnv):
+        raise TypeError(
+            f"Only tasks on MuJoCo can be rendered, got a `{type(env).__name__}`. `deepcrl train` draws point mazes."
+        )
+    check_integer("num_steps", num_steps)
+    reset_key, steps_key = jr.split(jr.key(seed))
+
+    def step(state: EnvState, key: Key) -> tuple[EnvState, tuple[Array, Array]]:
+        act_key, step_key = jr.split(key)
+        obs = env.observe(state.inner, params)
+        action = env.action_space(params).from_unit(policy(obs.observation, obs.desired_goal, act_key))
+        return env.step(step_key, state, action, params)[1], (state.inner.physics.qpos, state.inner.goal)
+
+    @jax.jit
+    def run() -> tuple[Array, Array]:
+        state = env.reset(reset_key, params)[1]
+        return jax.lax.scan(step, state, jr.split(steps_key, num_steps))[1]
+
+    qpos, goals = run()
+    return np.asarray(qpos), np.asarray(goals)
+
+
+def draw_frames(
+    env: AbstractMujocoEnv,
+    qpos: Float[np.ndarray, "time nq"],
+    goals: Float[np.ndarray, "time goal"],
+    *,
+    width: int = 480,
+    height: int = 360,
+    camera: str | None = "track",
+) -> Frames:
+    """A picture for each of some positions, with the goal's marker where the commanded goal is.
+
+    **Arguments:**
+
+    - `env`: the task.
+    - `qpos`, `goals`: as from `simulate`.
+    - `width`, `height`: of a picture, in pixels.
+    - `camera`: a camera of the model, or `None` for a view of the whole scene from above.
+
+    **Raises:** `ImportError` as `find_renderer`.
+    """
+    find_renderer()
+    import mujoco
+
+    model = env.build_model()
+    data = mujoco.MjData(model)
+    marker = model.body("goal").mocapid[0]
+    model.vis.global_.offwidth, model.vis.global_.offheight = max(width, 640), max(height, 480)
+    frames = []
+    with mujoco.Renderer(model, height, width) as renderer:
+        view: Any = camera if camera is not None else _from_above(model)
+        for position, goal in zip(qpos, goals, strict=True):
+            data.qpos[:] = position
+            place = goal[: min(3, len(goal))]
+            data.mocap_pos[marker][: len(place)] = place
+            mujoco.mj_forward(model, data)
+            renderer.update_scene(data, camera=view)
+            frames.append(renderer.render().copy())
+    return np.stack(frames)
+
+
+def _from_above(model: Any) -> Any:
+    """A camera high above the middle of the walls, or of the origin where there are none."""
+    import mujoco
+
+    walls = [i for i in range(model.ngeom) if model.geom(i).name.startswith("wall")]
+    low = np.min(model.geom_pos[walls, :2] - model.geom_size[walls, :2], axis=0) if walls else np.full(2, -6.0)
+    high = np.max(model.geom_pos[walls, :2] + model.geom_size[walls, :2], axis=0) if walls else np.full(2, 6.0)
+    camera = mujoco.MjvCamera()
+    camera.lookat[:2] = 0.5 * (low + high)
+    camera.distance = 1.35 * float(np.max(high - low))
+    camera.azimuth, camera.elevation = 90.0, -65.0
+    return camera
+
+
+def save_film(frames: Frames, path: str | Path, *, seconds_per_frame: float) -> Path:
+    """Writes a film (`.mp4`, `.gif`), played as fast as it happened.
+
+    **Raises:** `ImportError`, with the remedy, if imageio is not installed; `ValueError` for another suffix.
+    """
+    imageio = _imageio()
+    path = Path(path)
+    if path.suffix not in (".mp4", ".gif"):
+        raise ValueError(f"A film is written as `.mp4` or `.gif`, got {path.name!r}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".gif":
+        imageio.mimwrite(path, list(frames), duration=1000 * seconds_per_frame, loop=0)
+    else:
+        imageio.mimwrite(path, list(frames), fps=round(1 / seconds_per_frame), macro_block_size=1)
+    return path
+
+
+def save_contact_sheet(frames: Frames, path: str | Path, *, columns: int = 4, rows: int = 3) -> Path:
+    """Writes one picture of `rows` x `columns` frames, evenly spaced in time, first to last.
+
+    **Raises:** `ImportError`, with the remedy, if imageio is not installed.
+    """
+    picks = frames[np.linspace(0, len(frames) - 1, rows * columns).round().astype(int)]
+    height, width = picks.shape[1:3]
+    sheet = picks.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _imageio().imwrite(path, sheet)
+    return path
+
+
+def _imageio() -> Any:
+    try:
+        import imageio.v2 as imageio
+    except ImportError as error:
+        raise ImportError("Films need imageio: `pip install 'deepcrl[render]'`.") from error
+    return imageio

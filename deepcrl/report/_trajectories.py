@@ -1,0 +1,43 @@
+"""How several policies go about one goal."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..train import Trainer, TrainState
+from ._panels import Cell, draw_trajectories, draw_walls, farthest_goal, maze_of, maze_panels
+from ._style import save
+
+
+def plot_trajectories(
+    trainer: Trainer,
+    states: Mapping[str, TrainState],
+    path: str | Path,
+    *,
+    goal: Cell | None = None,
+    episodes: int = 12,
+    seed: int = 0,
+) -> Path:
+    """Draws a strip of point mazes, one per state, with trajectories of its deterministic policy to one goal: coloured if
+    they reach it, else grey.
+
+    **Arguments:**
+
+    - `trainer`: of all lanes, trained on a [`deepcrl.envs.PointMaze`][].
+    - `states`: of one lane each, by the title of its panel.
+    - `path`: the picture to write.
+    - `goal`: the (row, column) of its cell, by default the one with the longest path.
+    - `episodes`: trajectories in each maze.
+    - `seed`: of the starts.
+
+    **Raises:** `TypeError` if the environment is not a point maze.
+    """
+    env = maze_of(trainer)
+    goal = farthest_goal(env) if goal is None else goal
+    to_goal = dataclasses.replace(trainer.eval_env_params, goal_weights=env.cell_weights([goal]))
+    figure, axes = maze_panels(env, 1, len(states))
+    for axis, (title, state) in zip(axes[0], states.items(), strict=True):
+        draw_walls(axis, env)
+        reached = draw_trajectories(axis, trainer, state, to_goal, episodes, seed)
+        axis.set_title(f"{title}: {reached} of {episodes} episodes reach the goal", fontsize=8)
+    return save(figure, path)

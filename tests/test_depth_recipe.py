@@ -1,0 +1,133 @@
+"""The recipe `depth_on_a_laptop.py`: from settings to tables and pictures, going on after a stop, refusals."""
+
+import csv
+import json
+import runpy
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from strategies import shared_programs
+
+
+SCRIPT = Path(__file__).parent.parent / "recipes" / "depth_on_a_laptop.py"
+TINY = """
+[config]
+env = "point_u_maze"
+num_envs = 4
+rollout_length = 10
+batch_size = 8
+utd_ratio = 0.025
+buffer_length = 40
+prefill_length = 20
+episode_length = 20
+eval_envs = 4
+env_options = { goals = "free" }
+agent = { name = "CRL", width = 8, repr_dim = 8 }
+
+[tiny]
+total_env_steps = 240
+epochs = 2
+seeds = 1
+depths = [4, 8]
+control_widths = []
+episodes_per_cell = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return runpy.run_path(str(SCRIPT))
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    file = tmp_path_factory.mktemp("settings") / "tiny.toml"
+    file.write_text(TINY)
+    return file
+
+
+def call(recipe, monkeypatch, settings, out, *arguments):
+    command = [str(SCRIPT), "--settings", str(settings), "--scale", "tiny", "--out", str(out), *arguments]
+    monkeypatch.setattr(sys, "argv", command)
+    recipe["main"]()
+
+
+@pytest.fixture(scope="module")
+def out(recipe, settings, tmp_path_factory):
+    """What the recipe writes."""
+    folder = tmp_path_factory.mktemp("recipe") / "depth"
+    with pytest.MonkeyPatch.context() as patch, shared_programs(tmp_path_factory.getbasetemp() / "programs"):
+        call(recipe, patch, settings, folder)
+    return folder
+
+
+def lines(file):
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_tables_and_pictures_are_written(out):
+    rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
+    assert [(row["epoch"], row["depth"], row["seed"]) for row in rows] == [
+        (epoch, depth, "0") for epoch in "12" for depth in "48"
+    ]
+    results = json.loads((out / "results.json").read_text())
+    assert [(entry["network"], entry["metric"]) for entry in results["final"]] == [
+        (network, metric)
+        for metric in ("success_any", "success_cells", "success_far")
+        for network in ("4 x 8", "8 x 8")
+    ]
+    for entry in results["final"]:
+        expected = np.mean([float(row[entry["metric"]]) for row in rows if row["network"] == entry["network"]])
+        assert entry["interquartile_mean"] == pytest.approx(expected, abs=1e-4)
+        assert entry["low"] <= entry["interquartile_mean"] <= entry["high"]
+    assert [(rank["depth"], rank["seed"]) for rank in results["ranks"]] == [(4, 0), (8, 0)]
+    assert results["seconds"]["depths"] > 0.0 and results["config"]["agent"]["depth"] == 8
+    assert {file.name for file in out.glob("*.png")} == {
+        f"{name}.png" for name in ("success", "cells", "values", "trajectories")
+    }
+
+
+def test_every_epoch_is_measured_goal_by_goal(out):
+    rows = lines(out / "depths" / "cells.jsonl")
+    assert [(row["epoch"], row["lane"]) for row in rows] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    for row in rows:
+        cells = np.array(row["by_cell"], float)
+        assert np.sum(~np.isnan(cells)) == 7
+        assert row["success_cells"] == pytest.approx(np.nanmean(cells))
+        assert row["success_far"] == pytest.approx(np.mean([cells[3, 1], cells[3, 2], cells[3, 3]]))
+
+
+def test_a_finished_run_is_measured_again_only_where_it_was_not(recipe, settings, out):
+    file, metrics = out / "depths" / "cells.jsonl", (out / "depths" / "metrics.jsonl").read_text()
+    before = file.read_text()
+    file.write_text("".join(before.splitlines(keepends=True)[:2]))  # as if killed before the second epoch's
+    config, scale = recipe["read_settings"](settings, "tiny", None, None)
+    assert not recipe["train_set"](config, scale.depths, scale, out / "depths", Console(quiet=True))
+    assert file.read_text() == before
+    assert (out / "depths" / "metrics.jsonl").read_text() == metrics
+
+
+@pytest.mark.parametrize("other", [["--env", "point_u2_maze"], ["--seeds", "2"]])
+def test_a_folder_with_other_settings_is_refused(recipe, settings, out, monkeypatch, other):
+    with pytest.raises(SystemExit, match=r"holds a run with other settings.*--out"):
+        call(recipe, monkeypatch, settings, out, *other)
+
+
+def test_an_unknown_scale_is_refused(recipe, settings, monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match="no scale 'huge'; it has tiny"):
+        call(recipe, monkeypatch, settings, tmp_path, "--scale", "huge")
+
+
+def test_the_scales_that_come_with_it(recipe):
+    file = SCRIPT.with_suffix(".toml")
+    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "full"]
+    for name, depths in (("laptop", [4, 16]), ("full", [4, 8, 16, 32])):
+        for env in (None, "point_big_maze", "point_u5_maze", "point_giant_maze"):
+            config, scale = recipe["read_settings"](file, name, env, None)
+            assert scale.depths == depths
+            assert config.env == (env or "point_hardest_maze")
+            assert config.updates_per_step * 40 == config.env_steps_per_step
