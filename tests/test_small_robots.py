@@ -230,22 +230,20 @@ def test_success_radius(name, radius):
 
 
 def test_fork_pushes_the_puck():
-    """The arm is put behind the puck and turned against it."""
+    """The fork, held level at the puck's height, turns against it."""
     env, params = make("pusher_easy")
     _, state = env.reset(jr.key(0), params)
-    qpos = np.array([0.6, 0.55, 0, -0.5, 0, 0, 0, 0, 0], np.float32)
-    data = data_of("pusher_easy", state.inner.physics)
-    data.qpos[:] = qpos
-    import mujoco
-
-    mujoco.mj_kinematics(data.model, data)
-    qpos[7:] = data.body("tip").xpos[:2] + np.array([0.0, 0.25]) - np.array([0.45, -0.05])
+    pan, lift = 0.6, 0.7
+    radius = 0.1 + 0.4 * np.cos(lift) + 0.321 + 0.05  # from the shoulder to the middle of the prongs
+    along, across = np.array([np.cos(pan), np.sin(pan)]), np.array([-np.sin(pan), np.cos(pan)])
+    before = np.array([0.0, -0.6]) + radius * along + 0.2 * across  # 3 cm from the prong at 0.1
+    qpos = jnp.array([pan, lift, 0, -lift, 0, 0, 0, *(before - [0.45, -0.05])])
     obs, state = env.set_state(state, params, qpos=qpos, qvel=jnp.zeros(9))
-    before = np.asarray(obs.achieved_goal)
-    for i in range(20):
+    np.testing.assert_allclose(obs.achieved_goal[:2], before, atol=1e-6)
+    for i in range(15):
         obs, state, *_ = stepper("pusher_easy")(jr.key(i), state, jnp.zeros(7).at[0].set(1.0), params)
-    after = np.asarray(obs.achieved_goal)
-    assert after[1] - before[1] > 0.05 and after[2] == before[2]
+    assert (np.asarray(obs.achieved_goal[:2]) - before) @ across > 0.05
+    np.testing.assert_allclose(obs.achieved_goal[2], -0.275)
 
 
 def test_cheetah_stands_on_its_feet():
