@@ -159,7 +159,8 @@ def write_tables(rows: list[dict[str, Any]], ranks: list[dict[str, Any]], what: 
     for metric in ("success_any", "success_cells", "success_far"):
         for group in group_lanes(rows, by="network", metric=metric):
             low, high = group.final_interval()
-            figures = {"interquartile_mean": group.final_mean, "low": low, "high": high, "lanes": group.final.tolist()}
+            figures = {"interquartile_mean": round(group.final_mean, 4), "low": round(low, 4), "high": round(high, 4)}
+            figures |= {"lanes": group.final.round(4).tolist()}
             final.append({"network": group.value, "metric": metric, **figures})
     text = json.dumps({**what, "last_evaluations": 5, "interval": 0.95, "final": final, "ranks": ranks}, indent=1)
     (out / "results.json").write_text(text + "\n")
@@ -171,7 +172,7 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     for row in rows:
         row["network"] = f"{row['depth']} x {row['width']}"
     about = json.loads((out / names[0] / "config.json").read_text())
-    what = {"command": " ".join(sys.argv), "scale": dataclasses.asdict(scale)}
+    what = {"command": " ".join(["python", *sys.argv]), "scale": dataclasses.asdict(scale)}
     what |= {name: about[name] for name in ("config", "versions", "python", "cpu_count")}
     what["seconds"] = {name: max(row["seconds"] for row in rows if row["run"] == str(out / name)) for name in names}
 
@@ -181,15 +182,16 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     lane = lambda number: jax.tree.map(lambda leaf: leaf[number], state)
     table = lanes(trainer.config, seeds=range(scale.seeds), depth=scale.depths).table()
     ranks = [
-        {"depth": row["critic_depth"], "seed": row["seed"], **vars(distance_ranks(trainer, lane(row["lane"])))}
+        {"depth": row["critic_depth"], "seed": row["seed"]}
+        | {name: round(rank, 4) for name, rank in vars(distance_ranks(trainer, lane(row["lane"]))).items()}
         for row in table
     ]
     write_tables(rows, ranks, what, out)
     title = f"{trainer.config.env}, width {trainer.config.agent.width}"
     by = "network" if scale.control_widths else "depth"
     plot_groups(rows, out / "success.png", by=by, metrics=("success_cells", "success_far"), title=title)
-    ends = {depth: lane(scale.depths.index(depth) * scale.seeds) for depth in (min(scale.depths), max(scale.depths))}
-    states = {f"depth {depth}": end for depth, end in ends.items()}
+    first = {row["critic_depth"]: lane(row["lane"]) for row in table if row["seed"] == 0}
+    states = {f"depth {depth}": first[depth] for depth in sorted({min(first), max(first)})}
     plot_cells(trainer, states, out / "cells.png")
     plot_goal_values(trainer, states, out / "values.png")
     plot_trajectories(trainer, states, out / "trajectories.png")

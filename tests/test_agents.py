@@ -10,7 +10,8 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
-from strategies import tiny, unchecked
+from references import random_td_batch
+from strategies import agent_text, fresh_state, program_text, tiny, unchecked
 
 
 SMALL = {"width": 8, "depth": 8}
@@ -64,7 +65,7 @@ def test_every_agent_trains(kind):
     from deepcrl import make_train
 
     train = make_train(config(kind))
-    fresh = train.agent.init(train.spec, key=jr.key(0))
+    fresh = fresh_state(train.agent, 4, 2, 2)
     result = jax.jit(jax.vmap(train))(jnp.arange(2))
     for leaf in jtu.tree_leaves(result.metrics):
         assert leaf.shape == (2, 2)
@@ -73,13 +74,6 @@ def test_every_agent_trains(kind):
     if kind != "Random":
         pairs = zip(jtu.tree_leaves(fresh.policy), jtu.tree_leaves(result.state.agent.policy), strict=True)
         assert all((np.asarray(new) != np.asarray(old)).any() for old, new in pairs)
-
-
-def sample_of(size):
-    """A batch that any agent can learn from."""
-    from references import random_td_batch
-
-    return random_td_batch(jr.key(1), size, observation_size=4, goal_size=2, action_size=2)
 
 
 def lanes_of(agent):
@@ -92,11 +86,8 @@ def lanes_of(agent):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lanes_of_updates_are_single_updates(kind):
-    from deepcrl.agents import AgentSpec
-
-    agent, batch = config(kind).agent, sample_of(6)
-    spec, hypers = AgentSpec(observation_size=4, goal_size=2, action_size=2), lanes_of(agent)
-    states = [agent.init(spec, key=jr.key(seed)) for seed in (0, 1)]
+    agent, batch = config(kind).agent, random_td_batch(jr.key(1), 6, observation_size=4, goal_size=2, action_size=2)
+    hypers, states = lanes_of(agent), [fresh_state(agent, 4, 2, 2, seed) for seed in (0, 1)]
     update = lambda state, hypers: jax.lax.scan(
         lambda state, key: agent.update(state, batch, hypers, key=key), state, jr.split(jr.key(0), 3)
     )
@@ -265,25 +256,6 @@ def fields_in(changes):
     return [(kind, field.name) for kind in KINDS for field in dataclasses.fields(AGENTS[kind]) if field.name in changes]
 
 
-def text(function, *args):
-    with unchecked():
-        return re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(function)(*args)))
-
-
-def agent_text(agent):
-    """The programs of one agent apart from the loop."""
-    from deepcrl.agents import AgentSpec
-
-    spec, batch = AgentSpec(observation_size=4, goal_size=2, action_size=2), sample_of(3)
-
-    def everything(key, hypers):
-        state = agent.init(spec, key=key)
-        action = agent.act(state, jnp.ones(4), jnp.ones(2), hypers, key=key)
-        return action, agent.update(state, batch, hypers, key=key)
-
-    return text(everything, jr.key(0), agent.hypers())
-
-
 def test_every_structural_setting_changes_the_program():
     base = {kind: agent_text(config(kind).agent) for kind in KINDS}
     assert base["GCSL"] == agent_text(config("GCSL").agent)
@@ -308,7 +280,7 @@ def test_every_setting_of_the_goals_changes_what_is_sampled(filled):
     def sampled(kind, **changes):
         trainer = make_train(config(kind, **changes))
         queue = trainer.queue.init(jtu.tree_map(lambda leaf: leaf[0, 0], filled.queue.data))
-        return text(lambda key: trainer._sample_batch(queue, trainer.config.hypers(), key), jr.key(0))
+        return program_text(lambda key: trainer._sample_batch(queue, trainer.config.hypers(), key), jr.key(0))
 
     for kind, name in fields_in(GOALS):
         base = sampled(kind)
@@ -344,11 +316,10 @@ def test_files_give_back_every_agent(kind):
 
 def acted(actions, keys, kind="SAC"):
     """Actions of one fresh agent for one observation, and their values."""
-    from deepcrl.agents import AgentSpec
     from deepcrl.train._acting import acting_policy
 
     agent = config(kind).agent
-    state = agent.init(AgentSpec(observation_size=4, goal_size=2, action_size=2), key=jr.key(0))
+    state = fresh_state(agent, 4, 2, 2)
     observation, goal, hypers = jnp.ones(4), -jnp.ones(2), agent.hypers()
     policy = acting_policy(agent, state, hypers, actions)
     chosen = jax.jit(jax.vmap(lambda key: policy(observation, goal, key=key)))(keys)

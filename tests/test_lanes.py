@@ -45,6 +45,11 @@ def result(train, sweep):
     return jax.vmap(train)(*sweep)
 
 
+@pytest.fixture(scope="module")
+def fresh(train, sweep):
+    return jax.vmap(train.init)(*sweep)
+
+
 # -- the staircase -----------------------------------------------------------------------------------------------------
 
 
@@ -60,8 +65,7 @@ def test_a_group_has_networks_of_its_own_depth(train, result):
         assert {leaf.shape[0] for leaf in blocks} == {depth // 4}
 
 
-def test_idle_blocks_keep_their_initial_weights(train, sweep, result):
-    fresh = jax.vmap(train.init)(*sweep)
+def test_idle_blocks_keep_their_initial_weights(sweep, result, fresh):
     for name in ("policy", "critic"):
         trained, initial = (
             {jtu.keystr(path): leaf for path, leaf in jtu.tree_leaves_with_path(getattr(state.agent, name))}
@@ -74,12 +78,13 @@ def test_idle_blocks_keep_their_initial_weights(train, sweep, result):
                 assert (trained[key][lane, :active] != initial[key][lane, :active]).any()
 
 
-def test_nested_vmaps_are_laid_out_too(train, sweep, result):
+def test_nested_vmaps_are_laid_out_too(train, sweep, fresh):
+    """Of `init`, whose roll-out acts at each lane's depth; calls and epochs are laid out by the same function."""
     fold = lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:])
-    nested = jax.vmap(jax.vmap(train))(fold(sweep.seeds), jtu.tree_map(fold, sweep.hypers))
-    assert_close(nested, jtu.tree_map(fold, result), 1e-5)
+    nested = jax.vmap(jax.vmap(train.init))(fold(sweep.seeds), jtu.tree_map(fold, sweep.hypers))
+    assert_close(nested, jtu.tree_map(fold, fresh), 1e-5)
     hypers = jtu.tree_map(lambda leaf: leaf[:2], sweep.hypers)
-    closed_over = jax.vmap(lambda seed: jax.vmap(lambda hypers: train(seed, hypers))(hypers))(jnp.array([3, 4]))
+    closed_over = jax.vmap(lambda seed: jax.vmap(lambda hypers: train.init(seed, hypers))(hypers))(jnp.array([3, 4]))
     assert_close(closed_over, nested, 1e-5)
 
 

@@ -184,6 +184,14 @@ def test_states_are_drawn_side_by_side(train, state, tmp_path):
         assert_png(path)
 
 
+def test_no_states_are_refused(train, tmp_path):
+    from deepcrl.report import plot_cells, plot_goal_values, plot_trajectories
+
+    for plot in (plot_cells, plot_goal_values, plot_trajectories):
+        with pytest.raises(ValueError, match="no states"):
+            plot(train, {}, tmp_path / "maze.png")
+
+
 def test_other_environments_are_not_drawn_as_mazes(train, state, tmp_path, monkeypatch):
     from deepcrl.report import plot_maze, value_map
 
@@ -326,12 +334,12 @@ def test_intervals_are_stratified_by_task(tmp_path):
 def test_groups_come_in_order_and_settings_that_some_lack_are_a_group(tmp_path):
     from deepcrl.report import group_lanes
 
-    values = [16, 4, None, "tanh", [1, 2]]
+    values = [16, 4, None, "16 x 64", "4 x 64", "tanh", [1, 2]]
     rows = [
         {"run": str(i), "lane": 0, "env_steps": 1, "success_any": 0.0} | ({} if value is None else {"size": value})
         for i, value in enumerate(values)
     ]
-    assert [group.value for group in group_lanes(rows, by="size")] == [4, 16, (1, 2), None, "tanh"]
+    assert [group.value for group in group_lanes(rows, by="size")] == [4, 16, "4 x 64", "16 x 64", (1, 2), None, "tanh"]
 
 
 def test_what_cannot_be_grouped_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """The training function: a scan of its parts, lanes that do not touch each other, no setting without an effect."""
 
 import dataclasses
-import re
 
 import equinox as eqx
 import jax
@@ -10,7 +9,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
-from strategies import shared_programs, tiny, unchecked
+from strategies import agent_text, program_text, tiny, unchecked
 
 
 # What each field is changed to, and nothing else, to see that it does something.
@@ -74,8 +73,6 @@ HYPER_CHANGES = {
     "logsumexp_penalty": 1.0,
 }
 SEEDS = 3  # the first lanes of the sweep: plain runs of these seeds
-# Compiles in half the time; for programs that are compared with a tolerance anyway.
-FAST = {"xla_backend_optimization_level": 0}
 BOTH_SHALLOW = SEEDS + len(HYPER_CHANGES)  # the last lane: actor and critic of depth 4
 
 
@@ -123,12 +120,6 @@ def copied(tree):
     return jtu.tree_map(jnp.copy, tree)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs(tmp_path_factory):
-    with shared_programs(tmp_path_factory.getbasetemp() / "programs"):
-        yield
-
-
 @pytest.fixture(scope="module")
 def train():
     from deepcrl import make_train
@@ -168,7 +159,7 @@ def sweep(train):
     rows.append(changed(base, "actor_depth", "critic_depth"))
     seeds = jnp.asarray([*range(SEEDS), *[0] * (len(rows) - SEEDS)])
     hypers = jtu.tree_map(lambda *leaves: jnp.stack(leaves), *rows)
-    program = jax.jit(jax.vmap(train), compiler_options=FAST)
+    program = jax.jit(jax.vmap(train))
     return program, seeds, hypers, program(seeds, hypers)
 
 
@@ -303,7 +294,7 @@ def test_a_lane_touches_no_other(sweep):
 def test_a_shallow_lane_of_a_deep_program_is_a_shallow_program(sweep, host_loop):
     from deepcrl import make_train
 
-    shallow = jax.jit(make_train(tiny(agent={"depth": 4})), compiler_options=FAST)(0)
+    shallow = jax.jit(make_train(tiny(agent={"depth": 4})))(0)
     deep = lane(sweep[-1], BOTH_SHALLOW)
     assert_close(deep.metrics, shallow.metrics)
     in_trunk = lambda name: ".trunk.blocks" in name
@@ -379,13 +370,19 @@ def program(config):
     with unchecked():
         train = make_train(config)
         constants = named((config.hypers(), train.env_params, train.eval_env_params))
-        text = re.sub("0x[0-9a-f]+", "", str(jax.make_jaxpr(train)(0)))
-    return text, {name: array.tobytes() for name, array in constants.items()}
+    return program_text(train, 0), {name: array.tobytes() for name, array in constants.items()}
 
 
 @pytest.fixture(scope="module")
 def base_program():
     return program(tiny())
+
+
+@pytest.fixture(scope="module")
+def base_agent():
+    text = agent_text(tiny().agent)
+    assert text == agent_text(tiny().agent)
+    return text
 
 
 def test_every_field_is_perturbed():
@@ -408,15 +405,19 @@ def test_every_setting_changes_the_program(base_program, name):
 
 
 @pytest.mark.parametrize("name", [name for name in AGENT_CHANGES if name not in HYPER_CHANGES and name != "trunk"])
-def test_every_structural_setting_of_the_agent_changes_the_program(base_program, name):
-    assert program(tiny(agent={name: AGENT_CHANGES[name]}))[0] != base_program[0]
+def test_every_structural_setting_of_the_agent_changes_the_program(base_program, base_agent, name):
+    changed = tiny(agent={name: AGENT_CHANGES[name]})
+    if name == "hindsight":  # of the loop, on behalf of the agent
+        assert program(changed)[0] != base_program[0]
+    else:
+        assert agent_text(changed.agent) != base_agent
 
 
 @pytest.mark.parametrize("name", TRUNK_CHANGES)
-def test_every_setting_of_the_trunk_changes_the_program(base_program, name):
+def test_every_setting_of_the_trunk_changes_the_program(base_agent, name):
     from deepcrl.nn import Trunk
 
-    assert program(tiny(agent={"trunk": Trunk(**{name: TRUNK_CHANGES[name]})}))[0] != base_program[0]
+    assert agent_text(tiny(agent={"trunk": Trunk(**{name: TRUNK_CHANGES[name]})}).agent) != base_agent
 
 
 @pytest.mark.parametrize("name", [name for name in AGENT_CHANGES if name in HYPER_CHANGES])
@@ -428,8 +429,8 @@ def test_every_number_of_the_agent_is_its_own_hyper(name):
 
 
 @pytest.mark.parametrize("name", ["actor_depth", "critic_depth"])
-def test_every_depth_of_its_own_changes_the_program(base_program, name):
-    assert program(tiny(agent={name: AGENT_CHANGES[name]}))[0] != base_program[0]
+def test_every_depth_of_its_own_changes_the_program(base_agent, name):
+    assert agent_text(tiny(agent={name: AGENT_CHANGES[name]}).agent) != base_agent
 
 
 def test_the_default_program_holds_no_callback(base_program):
@@ -442,7 +443,7 @@ def test_debug_checks_stop_at_the_first_number_that_is_not_finite(host_loop):
 
     checked = make_train(tiny(debug_checks=True))
     state = host_loop[0][0]
-    epoch = jax.jit(checked.epoch, compiler_options=FAST)
+    epoch = jax.jit(checked.epoch)
     healthy, _ = epoch(state)
     assert_close(healthy, host_loop[0][1])
     poisoned = eqx.tree_at(lambda s: s.agent.log_alpha, state, jnp.float32(jnp.nan))

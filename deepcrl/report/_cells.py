@@ -46,7 +46,7 @@ def plot_cells(
     - `episodes`: per goal.
     - `seed`: of the starts.
 
-    **Raises:** `TypeError` if the environment is not a point maze.
+    **Raises:** `TypeError` if the environment is not a point maze, `ValueError` for no states.
     """
     env = maze_of(trainer)
     figure, axes = maze_panels(env, 2, len(states), bar=True)
@@ -56,6 +56,7 @@ def plot_cells(
         policy = trainer.policy(state)
         return success_by_cell(env, trainer.eval_env_params, policy, episodes, key=jr.key(seed))
 
+    images: tuple[Any, ...] = ()
     for (above, below), (title, state) in zip(axes.T, states.items(), strict=True):
         success, visits = np.asarray(measure(state)), visits_by_cell(trainer, state)
         visited = np.where(visits > 0, 100.0 * visits / visits.sum(), np.nan)
@@ -64,7 +65,8 @@ def plot_cells(
             _draw_cells(below, env, visited, norm="log", vmin=0.01, vmax=20.0),
         )
         above.set_title(f"{title}: success {np.nanmean(success):.2f}", fontsize=8)
-        below.set_title(f"{np.sum(visits[~env.maze.walls] == 0)} of {len(env.maze.free)} cells never seen", fontsize=8)
+        missing = int(np.sum(visits[~env.maze.walls] == 0))
+        below.set_title(f"{missing} of {len(env.maze.free)} cells are not in the buffer", fontsize=8)
     for row, image, label in zip(axes, images, ("success", "% of steps in the buffer"), strict=True):
         bar = figure.colorbar(image, ax=list(row), fraction=0.03)
         bar.set_label(label, fontsize=8)

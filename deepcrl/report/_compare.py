@@ -24,7 +24,8 @@ def plot_groups(
 
     On the left against env steps: the interquartile mean over the lanes of each group, with its interval. On the right
     against the setting: a dot per lane (the mean of its last measurements), their interquartile mean, and its interval.
-    Intervals are percentile bootstrap intervals, stratified by task.
+    Intervals are percentile bootstrap intervals, stratified by task. On the command line:
+    `deepcrl plot runs/a runs/b --by depth --metric success_any critic/loss`.
 
     **Arguments:**
 

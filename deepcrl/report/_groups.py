@@ -1,6 +1,7 @@
 """Lanes grouped by a setting: one curve and one final figure per group, with intervals over its lanes."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,7 +111,8 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _order(value: Any) -> tuple[bool, float, str]:
-    """Numbers by size, then all else by name."""
+def _order(value: Any) -> tuple[bool, float, list[tuple[int, str]]]:
+    """Numbers by size, then all else by name, the numbers in names by size as well."""
     number = isinstance(value, int | float)
-    return (not number, float(value) if number else 0.0, str(value))
+    parts = re.split(r"(\d+)", str(value))
+    return (not number, float(value) if number else 0.0, [(int(p), "") if p.isdigit() else (-1, p) for p in parts])

@@ -42,6 +42,8 @@ def _episodes(trainer: Trainer, episodes: int, state: TrainState, params: PointM
 def maze_panels(env: PointMaze, rows: int, columns: int, *, bar: bool = False) -> tuple["Figure", Any]:
     """A figure with so many pictures of a maze, with room for a colour bar if there is to be a `bar`, and its axes,
     `[row, column]`."""
+    if not columns:
+        raise ValueError("There is nothing to draw: no states were given.")
     height, width = env.maze.shape
     size = min(0.36, 9.6 / (columns * width))  # inches of a cell
     return new_figure(

@@ -30,7 +30,7 @@ def plot_trajectories(
     - `episodes`: trajectories in each maze.
     - `seed`: of the starts.
 
-    **Raises:** `TypeError` if the environment is not a point maze.
+    **Raises:** `TypeError` if the environment is not a point maze, `ValueError` for no states.
     """
     env = maze_of(trainer)
     goal = farthest_goal(env) if goal is None else goal

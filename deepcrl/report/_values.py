@@ -93,7 +93,8 @@ def distance_ranks(trainer: Trainer, state: TrainState, start: Cell | None = Non
     """Spearman's rank correlation of how far the critic thinks the free cells are with how far they are.
 
     A critic that ranks goals by the straight line is blind to walls; one that ranks them by the path has learnt the
-    maze. The start itself does not count.
+    maze. The start itself does not count. Contrastive critics estimate how much likelier a goal is from here than at all,
+    so goals that are achieved often look farther than they are.
 
     **Arguments:**
 
@@ -146,7 +147,7 @@ def plot_goal_values(
     - `path`: the picture to write.
     - `start`: the (row, column) of the cell, by default the maze's first start.
 
-    **Raises:** `TypeError` if the environment is not a point maze.
+    **Raises:** `TypeError` if the environment is not a point maze, `ValueError` for no states.
     """
     env = maze_of(trainer)
     start = env.maze.cells("R")[0] if start is None else start
