@@ -33,6 +33,7 @@ import numpy as np
 from rich.console import Console
 
 from deepcrl import Config, lanes, make_train
+from deepcrl.envs import PointMaze
 from deepcrl.eval import far_cells, success_by_cell
 from deepcrl.io import AbstractSink, load_checkpoint, resume, run, RunFolder
 from deepcrl.report import (
@@ -126,6 +127,8 @@ def read_settings(file: Path, scale: str, env: str | None, seeds: int | None) ->
     what = Scale(**tables[scale])
     config = Config.from_dict({**values, "total_env_steps": what.total_env_steps, "epochs": what.epochs})
     config = config if env is None else dataclasses.replace(config, env=env)
+    if not isinstance(config.make_env()[0], PointMaze):
+        raise SystemExit(f"error: {config.env} is no point maze, so its goals are not cells.")
     return config, what if seeds is None else dataclasses.replace(what, seeds=seeds)
 
 
@@ -216,7 +219,8 @@ def main() -> None:
     for name, (config, depths) in sets.items():
         console.print(f"[bold]{name}[/bold]: depths {depths}, width {config.agent.width}")
         if train_set(config, depths, scale, arguments.out / name, console):
-            raise SystemExit("Stopped. The same command goes on.")
+            console.print("Stopped. The same command goes on.")
+            raise SystemExit(130)
     report(arguments.out, list(sets), scale, console)
 
 

@@ -23,7 +23,7 @@ def maze():
 
 @pytest.fixture(scope="module")
 def pushed(maze):
-    """Success by cell of a policy that pushes in one direction, or, where that is zero, away from the centre of its cell."""
+    """Success by cell of a policy that pushes in one direction, or, where that is zero, away from its cell's centre."""
     from deepcrl.eval import success_by_cell
 
     centre = maze.to_goal(jnp.array([1.0, 2.0]))

@@ -131,6 +131,21 @@ def test_an_unknown_scale_is_refused(recipe, settings, monkeypatch, tmp_path):
         call(recipe, monkeypatch, settings, tmp_path, "--scale", "huge")
 
 
+def test_only_mazes_have_goals_by_cell(recipe, settings, monkeypatch, tmp_path):
+    monkeypatch.setitem(recipe["main"].__globals__, "PointMaze", int)
+    with pytest.raises(SystemExit, match="point_u_maze is no point maze"):
+        call(recipe, monkeypatch, settings, tmp_path)
+
+
+def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(recipe["main"].__globals__, "train_set", lambda *arguments: True)
+    with pytest.raises(SystemExit) as ended:
+        call(recipe, monkeypatch, settings, tmp_path)
+    assert ended.value.code == 130
+    assert "The same command goes on" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_scales_that_come_with_it(recipe):
     file = SCRIPT.with_suffix(".toml")
     assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "full"]

@@ -46,15 +46,12 @@ PAGES = [
 @pytest.fixture
 def run_page(monkeypatch, tmp_path):
     """Runs the blocks of a page in order, as one module, in an empty folder; what they register is forgotten."""
-    import jax
-
     from deepcrl.agents import AGENTS
     from deepcrl.envs import _registry
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_registry, "_FACTORIES", dict(_registry._FACTORIES))
     agents = dict(AGENTS)
-    jax.config.update("jax_disable_most_optimizations", True)  # nearly all the time is compiling
 
     def run(page: pathlib.Path) -> types.ModuleType:
         module = types.ModuleType(f"page_{page.stem}")
@@ -64,7 +61,6 @@ def run_page(monkeypatch, tmp_path):
         return module
 
     yield run
-    jax.config.update("jax_disable_most_optimizations", False)
     AGENTS.clear()
     AGENTS.update(agents)
 

@@ -12,17 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from strategies import shared_programs, tiny
+from strategies import tiny
 
 
 SEEDS = (0, 5)
 EPOCHS = 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def programs(tmp_path_factory):
-    with shared_programs(tmp_path_factory.getbasetemp() / "programs") as folder:
-        yield folder
 
 
 @pytest.fixture(scope="module")
