@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
@@ -89,7 +90,7 @@ def simulate(
         act_key, step_key = jr.split(key)
         obs = env.observe(state.inner, params)
         action = env.action_space(params).from_unit(policy(obs.observation, obs.desired_goal, act_key))
-        return env.step(step_key, state, action, params)[1], (state.inner.physics.qpos, state.inner.goal)
+        return env.step(step_key, state, action, params)[1], (state.inner.physics.qpos, obs.desired_goal)
 
     @jax.jit
     def run() -> tuple[Array, Array]:
@@ -132,7 +133,7 @@ def draw_frames(
         view: Any = camera if camera is not None else _from_above(model)
         for position, goal in zip(qpos, goals, strict=True):
             data.qpos[:] = position
-            place = goal[: min(3, len(goal))]
+            place = np.asarray(env.goal_place(jnp.asarray(goal)))
             data.mocap_pos[marker][: len(place)] = place
             mujoco.mj_forward(model, data)
             renderer.update_scene(data, camera=view)

@@ -301,6 +301,10 @@ class ArmGrasp(AbstractArm):
         seen = jnp.concatenate([_cube_and_arm(inner.physics), left, right, openness])
         return GoalObservation(seen, seen[16:], _around(seen[:3], inner.goal[6:]))
 
+    def goal_place(self, goal: Float[Array, " goal"]) -> Float[Array, " place"]:
+        """Between the tips."""
+        return 0.5 * (goal[:3] + goal[3:6])
+
     def success(
         self, achieved_goal: Float[Array, " goal"], desired_goal: Float[Array, " goal"], params: GraspParams
     ) -> BoolScalar:
