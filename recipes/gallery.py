@@ -1,6 +1,6 @@
 """Draws one picture of every task on MuJoCo: `python recipes/gallery.py docs/images/tasks`. Needs `deepcrl[render]`.
 
-A maze is seen from above, everything else by the model's own camera, after a moment of random actions.
+What has walls is seen from above, everything else by the model's own camera, after a moment of random actions.
 """
 
 import sys
@@ -23,7 +23,7 @@ def draw(name: str, folder: Path) -> Path:
     policy = lambda observation, goal, key: jr.uniform(key, (size,), minval=-1.0, maxval=1.0)
     qpos, goals = simulate(env, params, policy, MOMENT, seed=2)
     assert isinstance(env, envs.AbstractMujocoEnv)
-    camera = None if "maze" in name else "track"
+    camera = None if "maze" in name or name == "ant_push" else "track"
     frames = draw_frames(env, qpos[-1:], goals[-1:], width=360, height=270, camera=camera)
     path = folder / f"{name}.jpg"
     imageio.imwrite(path, frames[0], quality=85)
@@ -36,5 +36,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name in sorted(set(envs.names()) - set(envs.templates())):
-        if not name.startswith("point") and "_eval" not in name:
+        if not name.startswith("point") and "_eval" not in name and not name.endswith("_single"):
             print(draw(name, folder))

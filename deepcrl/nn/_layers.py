@@ -74,6 +74,38 @@ def activate(x: Float[Array, " width"], activation: str) -> Float[Array, " width
     return _ACTIVATIONS[activation](x)
 
 
+@jax.custom_vjp
+def norm_swish(
+    x: Float[Array, " width"], scale: Float[Array, " width"], shift: Float[Array, " width"]
+) -> Float[Array, " width"]:
+    r"""$\mathrm{swish}(\mathrm{scale} \cdot \mathrm{LayerNorm}(x) + \mathrm{shift})$, with a backward pass by hand.
+
+    It keeps the normalised sample and one number for the backward pass and does the rest in two sweeps, where derivatives
+    by rule take four and keep twice as much. Reverse mode only.
+    """
+    return _norm_swish_forward(x, scale, shift)[0]
+
+
+def _norm_swish_forward(x: Array, scale: Array, shift: Array) -> tuple[Array, tuple[Array, ...]]:
+    centred = x - jnp.mean(x)
+    inverse = jax.lax.rsqrt(jnp.mean(jnp.square(centred)) + NORM_EPS)
+    unit = centred * inverse
+    return jax.nn.silu(scale * unit + shift), (scale, shift, unit, inverse)
+
+
+def _norm_swish_backward(kept: tuple[Array, ...], grad: Array) -> tuple[Array, Array, Array]:
+    scale, shift, unit, inverse = kept
+    inner = scale * unit + shift
+    gate = jax.nn.sigmoid(inner)
+    grad_shift = grad * gate * (1 + inner * (1 - gate))
+    grad_unit = grad_shift * scale
+    grad_x = inverse * (grad_unit - jnp.mean(grad_unit) - unit * jnp.mean(grad_unit * unit))
+    return grad_x, grad_shift * unit, grad_shift
+
+
+norm_swish.defvjp(_norm_swish_forward, _norm_swish_backward)
+
+
 class DenseLayer(eqx.Module):
     """Dense, norm, activation; in the paper (section 3, figure 2) LayerNorm of epsilon 1e-6 and swish."""
 
@@ -95,4 +127,7 @@ class DenseLayer(eqx.Module):
 
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " width"]:
         """The activation of one sample."""
-        return activate(self.norm(self.linear(x)), self.activation)  # pyright: ignore[reportCallIssue]
+        x = self.linear(x)  # pyright: ignore[reportCallIssue]
+        if isinstance(self.norm, eqx.nn.LayerNorm) and self.activation == "swish":
+            return norm_swish(x, self.norm.weight, self.norm.bias)  # pyright: ignore[reportArgumentType]
+        return activate(self.norm(x), self.activation)  # pyright: ignore[reportCallIssue]
