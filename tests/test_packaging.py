@@ -38,6 +38,7 @@ def test_wheel_holds_every_module_once_and_nothing_else(wheel):
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
     sources = {p.relative_to(ROOT).as_posix() for p in (ROOT / "deepcrl").rglob("*.py") if "envs" not in p.parts}
     sources |= {f"deepcrl/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / "envs").rglob("*.py")}
+    sources |= {f"deepcrl/envs/_robots/{p.name}" for p in (ROOT / "envs" / "_robots").glob("*.xml")}
     assert "deepcrl/envs/_tasks/_point_maze.py" in sources
     assert sorted(names) == sorted(sources | {"deepcrl/py.typed"})
 
