@@ -42,7 +42,7 @@ def make_updates(depth: int, remat: bool, arguments: argparse.Namespace):
     counted = jax.make_jaxpr(lambda state: plain.update(state, batch, hypers, key=jr.key(0))[1])(state)
     run = jax.jit(lambda state: jax.lax.scan(update, state, jr.split(jr.key(4), count))[0]).lower(state).compile()
     plan = run.memory_analysis()
-    held = plan.argument_size_in_bytes + plan.output_size_in_bytes + plan.temp_size_in_bytes
+    held = sum(getattr(plan, f"{kind}_size_in_bytes", 0) for kind in ("argument", "output", "temp"))
     return lambda: run(state), count, matmul_flops(counted.jaxpr), held
 
 
