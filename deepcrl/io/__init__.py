@@ -1,5 +1,6 @@
 """Runs in folders: the host loop, what it writes, what it shows, and how a run goes on after it stopped."""
 
+from ._alarms import Alarm as Alarm, alarms as alarms
 from ._checkpoint import (
     load_checkpoint as load_checkpoint,
     read_about as read_about,
