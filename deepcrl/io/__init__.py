@@ -6,6 +6,7 @@ from ._checkpoint import (
     read_about as read_about,
     save_checkpoint as save_checkpoint,
 )
+from ._failed import FailedStep as FailedStep, load_failed_step as load_failed_step
 from ._folder import Plan as Plan, read_metrics as read_metrics, RunFolder as RunFolder
 from ._log import AbstractSink as AbstractSink, metric_rows as metric_rows, WALL_CLOCK as WALL_CLOCK
 from ._policy import (
