@@ -103,6 +103,11 @@ class AbstractGoalEnv(eqx.Module):
     ) -> BoolScalar:
         """Whether achieving the one goal counts as reaching the other."""
 
+    def failed(self, inner: PyTree, params: PyTree) -> BoolScalar:
+        """Whether the simulation broke down in the step to `inner`, so that training counts it. `step_env` must have ended
+        the episode, with finite numbers. By default never."""
+        return jnp.zeros((), bool)
+
     def refresh_env(self, inner: PyTree, stale: BoolScalar, params: PyTree) -> PyTree:
         """`inner` with what follows from it computed anew where `stale`: after a reset or `set_state`.
 
@@ -125,18 +130,19 @@ class AbstractGoalEnv(eqx.Module):
 
         **Returns:** `(obs, state, reward, terminated, truncated, info)`. Where `terminated` (by the task) or `truncated`
         (by the clock) holds, `obs` and `state` are already those of the next episode, and `info["final_observation"]`
-        is what was seen last in the old one; at every other step it equals `obs`. `info["success"]` and
-        `info["distance"]` (to the commanded goal) speak of the state after the step and before the reset.
+        is what was seen last in the old one; at every other step it equals `obs`. `info["success"]`,
+        `info["distance"]` (to the commanded goal) and `info["failed"]` (the simulation broke down) speak of the state
+        after the step and before the reset.
         """
         step_key, reset_key = jr.split(key)
-        inner, reward, terminated = self.step_env(step_key, state.inner, action, params)
+        end, reward, terminated = self.step_env(step_key, state.inner, action, params)
         time = state.time + 1
         truncated = time >= self.episode_length
         ended = terminated | truncated
 
-        final = self.observe(inner, params)
+        final = self.observe(end, params)
         fresh = self.reset_env(reset_key, params) if state.first is None else state.first
-        inner = self.refresh_env(tree_where(ended, fresh, inner), ended, params)
+        inner = self.refresh_env(tree_where(ended, fresh, end), ended, params)
         next_state = EnvState(
             inner=inner,
             first=state.first,
@@ -147,6 +153,7 @@ class AbstractGoalEnv(eqx.Module):
             "final_observation": final,
             "success": self.success(final.achieved_goal, final.desired_goal, params),
             "distance": self.distance(final.achieved_goal, final.desired_goal, params),
+            "failed": self.failed(end, params),
         }
         return self.observe(inner, params), next_state, reward, terminated, truncated, info
 

@@ -168,7 +168,7 @@ def test_failed_physics_ends_the_episode_with_finite_numbers(maze):
     _, state = env.reset(jr.key(0), params)
     _, state = env.set_state(state, params, qvel=jnp.full(14, 1e20))
     obs, state, _, terminated, _, info = jax.jit(env.step)(jr.key(1), state, jnp.zeros(8), params)
-    assert terminated
+    assert terminated and info["failed"]
     assert jnp.isfinite(obs.observation).all() and jnp.isfinite(info["final_observation"].observation).all()
     assert not state.inner.physics.failed  # the next episode's
 

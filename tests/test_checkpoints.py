@@ -396,6 +396,65 @@ def test_another_schema_is_refused_by_its_number(small, tmp_path):
         load_checkpoint(tmp_path / "c", SMALL)
 
 
+@pytest.fixture
+def old(tmp_path, monkeypatch):
+    """A checkpoint of two schemas ago, which had no `groups` but one, and called `about` otherwise."""
+    from deepcrl.io import _schema, save_checkpoint
+
+    save_checkpoint(tmp_path / "c", SMALL, ABOUT)
+    file = tmp_path / "c" / "checkpoint.json"
+    document = json.loads(file.read_text()) | {"schema": -1}
+    document["note"] = document.pop("about")
+    (document["names"],) = document.pop("groups")
+    document.pop("digest")
+    document["digest"] = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    file.write_text(json.dumps(document))
+
+    def renamed(document):
+        return {**document, "about": document["note"]}
+
+    def grouped(document):
+        return {**document, "groups": [document["names"]]}
+
+    for schema, step in ((-1, renamed), (0, grouped)):
+        monkeypatch.setitem(_schema.MIGRATIONS, schema, step)
+    return tmp_path / "c"
+
+
+def test_a_known_older_schema_is_migrated_step_by_step_and_left_as_it_is(old):
+    from deepcrl.io import load_checkpoint, read_about
+
+    before = (old / "checkpoint.json").read_bytes()
+    assert same(load_checkpoint(old, SMALL), SMALL)
+    assert read_about(old) == ABOUT
+    assert (old / "checkpoint.json").read_bytes() == before
+
+
+def test_a_schema_older_than_any_known_one_is_refused(old, monkeypatch):
+    from deepcrl.io import _schema, load_checkpoint
+
+    monkeypatch.delitem(_schema.MIGRATIONS, -1)
+    with pytest.raises(ValueError, match="has schema -1; this version of deepcrl reads schema 0 or 1"):
+        load_checkpoint(old, SMALL)
+
+
+def test_an_older_document_is_checked_before_it_is_migrated(old):
+    from deepcrl.io import load_checkpoint
+
+    text = (old / "checkpoint.json").read_text()
+    (old / "checkpoint.json").write_text(text.replace("whatever", "whatsoever"))
+    with pytest.raises(ValueError, match="is not what was written"):
+        load_checkpoint(old, SMALL)
+
+
+def test_an_older_document_that_cannot_be_migrated_is_a_clean_error(old, monkeypatch):
+    from deepcrl.io import _schema, load_checkpoint
+
+    monkeypatch.setitem(_schema.MIGRATIONS, 0, lambda document: {**document, "groups": [document["nothing"]]})
+    with pytest.raises(ValueError, match="is damaged"):
+        load_checkpoint(old, SMALL)
+
+
 def test_a_json_too_large_to_be_ours_is_not_read(small, tmp_path):
     from deepcrl.io import load_checkpoint
 

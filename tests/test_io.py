@@ -17,6 +17,7 @@ from strategies import tiny
 
 SEEDS = (0, 5)
 EPOCHS = 2
+COUNTERS = ("env_steps", "grad_steps", "diverged", "failed_steps", "action_std")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def done(recorder, folder):
 
 def flat(metrics, epoch):
     """The metrics of one epoch as the columns of rows are named: paths with slashes, evaluation and agent at the top."""
-    columns = {name: getattr(metrics, name)[epoch] for name in ("env_steps", "grad_steps", "diverged")}
+    columns = {name: getattr(metrics, name)[epoch] for name in COUNTERS}
     for tree in (metrics.evaluation, metrics.agent):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             columns["/".join(str(part).lstrip(".") for part in path)] = leaf[epoch]
@@ -134,8 +135,8 @@ def test_numbers_that_are_not_finite_are_null_in_valid_json():
 
     def of(value):
         steps = jnp.int32(7)
-        counts = {"env_steps": steps, "grad_steps": steps, "diverged": jnp.bool_(False)}
-        return Metrics(**counts, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 5))
+        counts = {"env_steps": steps, "grad_steps": steps, "failed_steps": steps, "diverged": jnp.bool_(False)}
+        return Metrics(**counts, action_std=value, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 5))
 
     values = [math.nan, math.inf, -math.inf, 0.5]
     rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), [1, 2, 3, 4], epoch=3, measured={"seconds": 0.123})

@@ -1,6 +1,7 @@
 """A run that is stopped, killed or extended ends where an undisturbed one ends: same rows, same state, bit for bit."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -175,6 +176,22 @@ def test_a_rarer_save_still_saves_the_last_epoch(hypers, straight, tmp_path):
 
     run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_every=3, keep_last=9))
     assert RunFolder.of_run(tmp_path).store().epochs() == [3, 4]
+
+
+def test_a_run_of_a_version_that_had_fewer_fields_goes_on(copy, straight):
+    """Its config and its checkpoint lack a field; both mean the default."""
+    from deepcrl.io import resume
+
+    about = json.loads((copy / "config.json").read_text())
+    del about["config"]["agent"]["random_goals"], about["config"]["collect_actions"]
+    (copy / "config.json").write_text(json.dumps(about))
+    file = copy / "checkpoints" / "epoch_000002" / "checkpoint.json"
+    document = json.loads(file.read_text())
+    document["about"]["config"] = about["config"]
+    del document["digest"]
+    document["digest"] = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    file.write_text(json.dumps(document))
+    same_states(resume(copy).state, straight[0].state)
 
 
 # What is refused

@@ -1,10 +1,12 @@
 """Runs in folders: the host loop, what it writes, what it shows, and how a run goes on after it stopped."""
 
+from ._alarms import Alarm as Alarm, alarms as alarms
 from ._checkpoint import (
     load_checkpoint as load_checkpoint,
     read_about as read_about,
     save_checkpoint as save_checkpoint,
 )
+from ._failed import FailedStep as FailedStep, load_failed_step as load_failed_step
 from ._folder import Plan as Plan, read_metrics as read_metrics, RunFolder as RunFolder
 from ._log import AbstractSink as AbstractSink, metric_rows as metric_rows, WALL_CLOCK as WALL_CLOCK
 from ._policy import (

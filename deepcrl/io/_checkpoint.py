@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ._files import digest, whole_folder
+from ._schema import known_schemas, migrated, SCHEMA
 
 
-SCHEMA = 1
 _ABOUT = "checkpoint.json"
 _ARRAYS = "arrays"
 _MAX_ABOUT_BYTES = 2**26
@@ -199,14 +199,16 @@ def _document(path: Path) -> dict[str, Any]:
         schema, written = document["schema"], document.pop("digest")
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
         raise _damaged(path, f"`{_ABOUT}` cannot be read ({type(error).__name__}: {error})") from error
-    if schema != SCHEMA:
+    known = known_schemas()
+    if type(schema) is not int or schema not in known:
         raise ValueError(
-            f"The checkpoint {path} has schema {schema!r}; this version of deepcrl reads schema {SCHEMA}. "
-            "Use the version that wrote it."
+            f"The checkpoint {path} has schema {schema!r}; this version of deepcrl reads schema "
+            f"{' or '.join(map(str, known))}. Use the version that wrote it."
         )
     if written != _digest(document):
         raise _damaged(path, f"`{_ABOUT}` is not what was written")
     try:  # whoever wrote it may not be us
+        document = migrated(document)
         about, leaves, files = document["about"], document["leaves"], document["files"]
         document["leaves"] = {name: _Kind(tuple(kind["shape"]), kind["dtype"]) for name, kind in leaves.items()}
         document["files"] = {name: (size, text) for name, (size, text) in files.items()}

@@ -18,13 +18,14 @@ import jax.numpy as jnp
 
 from ..agents import Hypers
 from ..train import Config
+from ._alarms import Alarm
 from ._checkpoint import PACKAGES
 from ._files import explained, locked, remove_folder, remove_unfinished, write_whole
 from ._log import AbstractSink
 from ._store import CheckpointStore, Saving
 
 
-_FILES = ("config.json", "metrics.jsonl", "metrics.csv")
+_FILES = ("config.json", "metrics.jsonl", "metrics.csv", "alarms.jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +133,15 @@ class RunFolder(AbstractSink):
             if file.tell() == 0:
                 table.writeheader()
             table.writerows(rows)
+
+    def write_alarms(self, alarms: Sequence[Alarm]) -> None:
+        """Writes all alarms of the run, one a line, to `alarms.jsonl`; without any there is no such file."""
+        path = self.path / "alarms.jsonl"
+        with self._explained(path.name):
+            if alarms:
+                write_whole(path, "".join(json.dumps(dataclasses.asdict(alarm)) + "\n" for alarm in alarms))
+            else:
+                path.unlink(missing_ok=True)
 
     def keep_epochs(self, last: int) -> list[dict[str, Any]]:
         """Drops the metrics of epochs after `last`, and gives back those that stay."""

@@ -39,17 +39,17 @@ def restore_state(store: CheckpointStore, plan: Plan, template: TrainState) -> t
     about = read_about(path)
     try:
         saved, seeds, epoch = dict(about["config"]), list(about["seeds"]), int(about["epoch"])
-        steps_per_epoch = Config.from_dict(saved).steps_per_epoch
+        then = Config.from_dict(saved)  # a field that an older version did not have yet is at its default
     except (KeyError, TypeError) as error:
         raise ValueError(f"The checkpoint {path} is not of a run: {type(error).__name__}: {error}.") from error
-    check_same(saved, plan.config.to_dict())
+    check_same(then.to_dict(), plan.config.to_dict())
     if seeds != list(plan.seeds):
         raise ValueError(f"`seeds` of the run were {seeds}, now they are {list(plan.seeds)}. Put them back.")
-    if plan.config.steps_per_epoch != steps_per_epoch or plan.config.epochs < epoch:
+    if plan.config.steps_per_epoch != then.steps_per_epoch or plan.config.epochs < epoch:
         raise ValueError(
-            f"`total_env_steps` and `epochs` must give epochs of {steps_per_epoch} roll-outs and at least {epoch} of them, "
-            f"as the checkpoint has; now they give {plan.config.steps_per_epoch} and {plan.config.epochs}. Put them back, "
-            "and raise the budget by `deepcrl resume RUN --total-env-steps N`."
+            f"`total_env_steps` and `epochs` must give epochs of {then.steps_per_epoch} roll-outs and at least {epoch} of "
+            f"them, as the checkpoint has; now they give {plan.config.steps_per_epoch} and {plan.config.epochs}. Put them "
+            "back, and raise the budget by `deepcrl resume RUN --total-env-steps N`."
         )
     return epoch, load_checkpoint(path, template)
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ..agents import Hypers
 from ..train import check_memory, Config, make_train, Trainer, TrainState
+from ._alarms import Alarm, alarms
 from ._folder import Plan, RunFolder
 from ._log import AbstractSink, metric_rows, peak_memory
 from ._progress import EpochProgress, print_header, print_table
@@ -39,6 +40,11 @@ class RunResult:
     def diverged(self) -> list[int]:
         """The lanes that diverged, by their numbers."""
         return jnp.flatnonzero(self.state.diverged).tolist()
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """What its metrics give reason to look at: at most one alarm per lane and kind."""
+        return alarms(self.rows)
 
 
 def run(
@@ -149,6 +155,9 @@ class _Loop:
         sinks = [*([] if self.folder is None else [self.folder]), *self.sinks]
         store = None if self.folder is None else self.folder.store(self.plan.saving)
         done, before_stop = (rows[-1]["epoch"], rows[-1]["seconds"]) if rows else (0, 0.0)
+        known = alarms(rows)
+        if self.folder is not None:
+            self.folder.write_alarms(known)
         print_header(console, self.trainer, len(seeds))
 
         began = time.perf_counter() - before_stop
@@ -165,6 +174,9 @@ class _Loop:
                 rows = rows + new_rows
                 for sink in sinks:
                     sink.write(new_rows)
+                if new := alarms(new_rows, known):
+                    known = known + new
+                    self._tell(new, known, progress)
                 success, diverged = float(jnp.mean(metrics.success_any)), int(jnp.sum(metrics.diverged))
                 progress.advance(measured["env_steps_per_second"], measured["updates_per_second"], success, diverged)
                 last = bool(stop) or number == config.epochs or diverged == len(seeds)
@@ -177,6 +189,12 @@ class _Loop:
         if rows:
             print_table(console, rows)
         return RunResult(trainer=self.trainer, state=state, rows=rows, interrupted=bool(stop))
+
+    def _tell(self, new: list[Alarm], known: list[Alarm], progress: EpochProgress) -> None:
+        for alarm in new:
+            progress.say(f"[bold yellow]Alarm[/bold yellow]: {alarm}")
+        if self.folder is not None:
+            self.folder.write_alarms(known)
 
     def _measured(self, total: float, epoch: float) -> dict[str, int | float]:
         config, lanes = self.plan.config, len(self.plan.seeds)

@@ -86,7 +86,7 @@ def measure(trainer: Trainer, seconds: float = 2.0) -> Speed:
         return trainer.agent.update(agent, batch, state.hypers, key=update_key)[0]
 
     compiled = jax.jit(update).lower(state.agent, jr.key(0)).compile()
-    collect = jax.jit(trainer._collect).lower(state).compile()
+    collect = jax.jit(lambda state: trainer._collect(state)[0]).lower(state).compile()
     return Speed(
         seconds_per_update=_seconds_per_call(lambda agent: compiled(agent, jr.key(0)), state.agent, seconds / 2),
         seconds_per_env_step=_seconds_per_call(collect, state, seconds / 2) / trainer.config.env_steps_per_step,

@@ -14,6 +14,7 @@ from ..agents import Hypers
 from ..buffers import QueueState
 from ..envs import EnvState, GoalObservation
 from ..eval import EvalMetrics
+from ._collected import Failures
 
 
 class TrainState(eqx.Module):
@@ -37,6 +38,8 @@ class TrainState(eqx.Module):
     """Updates made so far."""
     diverged: BoolScalar
     """Whether a loss, parameter or observation was ever not finite; the agent stays what it was before."""
+    failures: Failures
+    """Steps in which the environments' simulations broke down."""
 
 
 class Metrics(eqx.Module):
@@ -48,6 +51,12 @@ class Metrics(eqx.Module):
     """Updates made so far."""
     diverged: BoolScalar
     """Whether the lane had diverged by the end of the epoch, and no longer learns."""
+    failed_steps: IntScalar
+    """Environment steps so far, prefill included, whose simulation came to numbers that are not finite; each ended its
+    episode. Always 0 where nothing is simulated."""
+    action_std: Float[Array, "*axes"]
+    """Standard deviation of the actions collected in the epoch, noise of exploration included, over steps and
+    environments, mean over dimensions; actions lie in [-1, 1]."""
     agent: Any
     """The agent's metrics, means over the epoch's updates."""
     evaluation: EvalMetrics
@@ -56,7 +65,8 @@ class Metrics(eqx.Module):
     def columns(self) -> dict[str, Array]:
         """All metrics by flat names: those of the evaluation as they are (`success_any`), the agent's by where they
         stand (`critic/loss`)."""
-        columns: dict[str, Array] = {name: getattr(self, name) for name in ("env_steps", "grad_steps", "diverged")}
+        plain = ("env_steps", "grad_steps", "diverged", "failed_steps", "action_std")
+        columns: dict[str, Array] = {name: getattr(self, name) for name in plain}
         for tree in (self.evaluation, self.agent):
             for path, leaf in jtu.tree_leaves_with_path(tree):
                 columns["/".join(str(part).lstrip(".") for part in path)] = leaf

@@ -20,6 +20,7 @@ from ..envs import EnvState, GoalObservation
 from ..envs._api import batched_reset, batched_step
 from ..eval import EvalMetrics, evaluate
 from ._acting import acting_policy
+from ._collected import Failures, Spread
 from ._config import Config, env_spec, example_transition
 from ._divergence import freeze_diverged
 from ._lanes import check_hypers
@@ -127,19 +128,22 @@ class Trainer:
             env_steps=jnp.zeros((), jnp.int32),
             grad_steps=jnp.zeros((), jnp.int32),
             diverged=jnp.zeros((), bool),
+            failures=Failures.none(env_state.inner, self.spec.action_size),
         )
 
     def _prefill_lane(self, state: TrainState) -> tuple[TrainState, None]:
         def prefill(state: TrainState, _: None) -> tuple[TrainState, None]:
-            return self._collect(state), None
+            return self._collect(state)[0], None
 
         return jax.lax.scan(prefill, state, length=self.config.prefill_rollouts)
 
     def _epoch_lane(self, state: TrainState) -> tuple[TrainState, Metrics]:
-        def step(state: TrainState, _: None) -> tuple[TrainState, PyTree]:
-            return self._learn(self._collect(state))
+        def step(state: TrainState, _: None) -> tuple[TrainState, tuple[PyTree, Spread]]:
+            state, actions = self._collect(state)
+            state, agent_metrics = self._learn(state)
+            return state, (agent_metrics, actions)
 
-        state, agent_metrics = jax.lax.scan(step, state, length=self.config.steps_per_epoch)
+        state, (agent_metrics, actions) = jax.lax.scan(step, state, length=self.config.steps_per_epoch)
         agent_metrics = jtu.tree_map(jnp.mean, agent_metrics)
         if self.config.debug_checks:
             state = _check_finite(state, agent_metrics)
@@ -147,27 +151,31 @@ class Trainer:
             env_steps=state.env_steps,
             grad_steps=state.grad_steps,
             diverged=state.diverged,
+            failed_steps=state.failures.count,
+            action_std=actions.std(),
             agent=agent_metrics,
             evaluation=self._evaluate_lane(state),
         )
         return state, metrics
 
     @jax.named_scope("deepcrl.collect")
-    def _collect(self, state: TrainState) -> TrainState:
+    def _collect(self, state: TrainState) -> tuple[TrainState, Spread]:
         action_space = self.env.action_space(self.env_params)
         policy = acting_policy(self.agent, state.agent, state.hypers, self.config.collect_actions)
 
         def step(
-            carry: tuple[EnvState, GoalObservation], key: Key
-        ) -> tuple[tuple[EnvState, GoalObservation], Transition]:
-            env_state, obs = carry
+            carry: tuple[EnvState, GoalObservation, Failures], key: Key
+        ) -> tuple[tuple[EnvState, GoalObservation, Failures], Transition]:
+            env_state, obs, failures = carry
             act_key, step_key = jr.split(key)
             action = jax.vmap(lambda o, g, k: policy(o, g, key=k))(
                 obs.observation, obs.desired_goal, jr.split(act_key, self.config.num_envs)
             )
+            env_action = jax.vmap(action_space.from_unit)(action)
             new_obs, new_env_state, reward, terminated, truncated, info = batched_step(
-                self.env, self.env_params, env_state, jax.vmap(action_space.from_unit)(action), key=step_key
+                self.env, self.env_params, env_state, env_action, key=step_key
             )
+            failures = failures.after(info["failed"], env_state.inner, env_action)
             end = info["final_observation"] if self.agent.needs_outcome else None
             transition = Transition(
                 observation=obs.observation,
@@ -181,11 +189,12 @@ class Trainer:
                 next_observation=end and end.observation,
                 next_achieved_goal=end and end.achieved_goal,
             )
-            return (new_env_state, new_obs), transition
+            return (new_env_state, new_obs, failures), transition
 
         keys = jr.split(stream(state.key, "collect", state.env_steps), self.config.rollout_length)
-        (env_state, obs), rollout = jax.lax.scan(step, (state.env, state.obs), keys, length=self.config.rollout_length)
-        return TrainState(
+        carry = (state.env, state.obs, state.failures)
+        (env_state, obs, failures), rollout = jax.lax.scan(step, carry, keys, length=self.config.rollout_length)
+        collected = TrainState(
             agent=state.agent,
             hypers=state.hypers,
             env=env_state,
@@ -195,7 +204,9 @@ class Trainer:
             env_steps=state.env_steps + self.config.env_steps_per_step,
             grad_steps=state.grad_steps,
             diverged=state.diverged,
+            failures=failures,
         )
+        return collected, Spread.of(rollout.action)
 
     def _learn(self, state: TrainState) -> tuple[TrainState, PyTree]:
         def update(carry: tuple[PyTree, IntScalar], _: None) -> tuple[tuple[PyTree, IntScalar], PyTree]:

@@ -99,6 +99,10 @@ class AbstractMujocoEnv(AbstractGoalEnv):
         """Whether the episode ends because the robot fell or left its range. By default never."""
         return jnp.zeros((), bool)
 
+    def failed(self, inner: MujocoState, params: PyTree) -> BoolScalar:
+        """Whether the last step came to numbers that are not finite."""
+        return inner.physics.failed
+
     def goal_place(self, goal: Float[Array, " goal"]) -> Float[Array, " place"]:
         """Where pictures mark a goal: its x, y and z in m, or only the first of them where the model knows the rest.
         By default the goal's first numbers, at most three."""
