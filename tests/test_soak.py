@@ -40,7 +40,7 @@ def walk(name: str, engine: str, env_steps: int, num_envs: int) -> tuple[int, in
         bad = sum(
             jnp.sum(~jnp.isfinite(leaf).all(axis=-1)) for leaf in jax.tree.leaves((obs, info["final_observation"]))
         )
-        return state, (jnp.sum(state.inner.physics.failed), bad)
+        return state, (jnp.sum(info["failed"]), bad)
 
     @ft.partial(jax.jit, donate_argnums=0)
     def call(state, key):
