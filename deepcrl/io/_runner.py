@@ -60,7 +60,8 @@ def run(
 
     The numbers are those of `jax.vmap(make_train(config))(seeds)`, on several devices but for rounding. The first Ctrl-C
     (or SIGTERM) ends the run after the epoch in flight, the second at once; what was logged and saved is kept, and
-    [`deepcrl.io.resume`][] goes on from it. A lane that diverges stops learning and is marked; the run ends early when no lane is left.
+    [`deepcrl.io.resume`][] goes on from it. A lane that diverges stops learning and is marked; the run ends early when no
+    lane is left.
 
     **Arguments:**
 

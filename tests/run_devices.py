@@ -1,0 +1,99 @@
+"""Used by the tests of devices: programs of four devices, in processes of their own, as JAX counts devices only once."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import jax
+import jax.tree_util as jtu
+import numpy as np
+from strategies import tiny
+from test_lanes import assert_close
+
+
+COMMUNICATION = r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast"
+
+
+def mixed():
+    """Four lanes, of which neighbours differ in depth: no two devices may assume the same."""
+    from deepcrl import lanes
+
+    return lanes(tiny(), seeds=[0, 1], depth=[4, 8]), [4, 4, 8, 8]
+
+
+def library():
+    """One lane of its own depth on each of four devices."""
+    from deepcrl import make_train
+    from deepcrl.train import lane_mesh, over_devices
+
+    sweep, depths = mixed()
+    train, mesh = make_train(tiny(), hypers=sweep.hypers), lane_mesh("all", lanes=4)
+    spread = over_devices(train.init, mesh)(*sweep)
+    assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(spread))
+    plain = jax.vmap(train.init)(*sweep)
+    assert_close(spread, plain, 0.0)  # bit for bit
+
+    program = jax.jit(over_devices(train.epoch, mesh)).lower(spread).compile()
+    text = program.as_text()
+    assert "conditional" in text and not re.search(COMMUNICATION, text)
+    assert {pair[0] for pair in train._shallow} == set(depths)
+    assert_close(program(spread), jax.vmap(train.epoch)(plain), 1e-5)
+
+
+def runner(out):
+    """Two depths on every device; stopped, and gone on with on as many devices, on fewer, on one."""
+    import shutil
+
+    from test_resume import same_states, timeless
+
+    from deepcrl.io import read_metrics, resume, run
+
+    sweep, _ = mixed()
+    sweep = sweep.dealt(2)
+    settings = {"seeds": sweep.seeds.tolist(), "hypers": sweep.hypers, "devices": 2}
+    long, short = (tiny(epochs=n, total_env_steps=80 + 40 * n) for n in (4, 2))
+    straight = run(long, out=out / "straight", **settings)
+    assert len(straight.state.diverged.sharding.device_set) == 2 and straight.diverged == []
+    run(short, out=out / "two", **settings)
+    for devices in (4, 1):
+        shutil.copytree(out / "two", out / str(devices))
+    again = resume(out / "two", total_env_steps=long.total_env_steps, devices=2)
+    same_states(again.state, straight.state)
+    assert timeless(read_metrics(out / "two")) == timeless(read_metrics(out / "straight"))
+    for devices in (4, 1):
+        other = resume(out / str(devices), total_env_steps=long.total_env_steps, devices=devices)
+        assert len(other.state.diverged.sharding.device_set) == devices
+        assert_close(other.state, straight.state, 1e-4)  # rounding, grown over two epochs
+
+
+def process(out, rank, port):
+    """One of two processes, each with two of the four devices; writes the metrics of all lanes, and its own networks."""
+    jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=int(rank))
+    assert (jax.device_count(), jax.local_device_count()) == (4, 2)
+    from jax.experimental import multihost_utils
+
+    from deepcrl import make_train
+    from deepcrl.train import over_devices
+
+    sweep, _ = mixed()
+    train = make_train(tiny(), hypers=sweep.hypers)
+    result = over_devices(train, jax.sharding.Mesh(jax.devices(), ("lane",)))(*sweep)
+    networks = {
+        jtu.keystr(path): np.concatenate([shard.data for shard in leaf.addressable_shards])
+        for path, leaf in jtu.tree_leaves_with_path(result.state.agent)
+    }
+    np.savez(out / f"networks_{rank}.npz", **networks)
+    metrics = multihost_utils.process_allgather(result.metrics, tiled=True)
+    (out / f"success_{rank}.json").write_text(json.dumps(np.asarray(metrics.success_any).tolist()))
+
+
+if __name__ == "__main__":
+    what, *args = sys.argv[1:]
+    if what == "library":
+        library()
+    elif what == "runner":
+        runner(Path(args[0]))
+    else:
+        process(Path(args[0]), *args[1:])
+    print("done")
