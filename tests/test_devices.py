@@ -1,6 +1,5 @@
 """Lanes over several devices compute what they compute on one: four fake ones, and two processes."""
 
-import json
 import os
 import pathlib
 import socket
@@ -20,6 +19,7 @@ SCRIPT = pathlib.Path(__file__).with_name("run_devices.py")
 def launch(*args, devices=4):
     settings = {
         "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # in slow tests too: they compile more than they run
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_NUMPY_DTYPE_PROMOTION": "strict",
         "JAX_NUMPY_RANK_PROMOTION": "raise",
@@ -49,31 +49,17 @@ def test_a_run_goes_on_on_any_number_of_devices(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_lanes(tmp_path):
-    from run_devices import mixed
-
-    from deepcrl import make_train
-
+def test_two_processes_share_the_lanes():
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    processes = [launch("process", tmp_path, rank, port, devices=2) for rank in (0, 1)]
+    processes = [launch("process", rank, port, devices=2) for rank in (0, 1)]
     try:
         for process in processes:
             ends_well(process)
     finally:
         for process in processes:
             process.kill()
-
-    sweep, _ = mixed()
-    plain = jax.vmap(make_train(tiny()))(*sweep)
-    for rank in (0, 1):
-        success = json.loads((tmp_path / f"success_{rank}.json").read_text())
-        assert success == np.asarray(plain.metrics.success_any).tolist()
-        with np.load(tmp_path / f"networks_{rank}.npz") as networks:
-            for path, leaf in jtu.tree_leaves_with_path(plain.state.agent):
-                mine = leaf[2 * rank : 2 * rank + 2]
-                np.testing.assert_allclose(networks[jtu.keystr(path)], mine, 1e-4, 1e-4, err_msg=jtu.keystr(path))
 
 
 # What is asked for
