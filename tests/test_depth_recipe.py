@@ -148,7 +148,7 @@ def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch,
 
 def test_the_scales_that_come_with_it(recipe):
     file = SCRIPT.with_suffix(".toml")
-    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "full"]
+    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "longer", "full"]
     for name, depths in (("laptop", [4, 16]), ("full", [4, 8, 16, 32])):
         for env in (None, "point_big_maze", "point_u5_maze", "point_giant_maze"):
             config, scale = recipe["read_settings"](file, name, env, None)

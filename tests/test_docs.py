@@ -106,9 +106,9 @@ def test_the_options_of_the_command_line_exist(capsys):
     from deepcrl.cli import main
 
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *DOCS.rglob("*.md")))
-    text = re.sub(r"python benchmarks/[^`\n]*", "", text)  # benchmarks have options of their own
+    text = re.sub(r"python (benchmarks|recipes)/[^`\n]*", "", text)  # they have options of their own
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
-    for command in ("train", "resume", "eval", "export", "render", "cost"):
+    for command in ("train", "resume", "eval", "export", "render", "plot", "cost"):
         with pytest.raises(SystemExit):
             main([command, "--help"])
     known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
@@ -131,6 +131,27 @@ def test_the_table_of_point_mazes():
         (start,), goals = maze.cells("R"), maze.cells("G")
         longest = max(maze.path_lengths(start)[goal] for goal in goals)
         assert [int(number) for number in numbers] == [*maze.shape, len(goals), longest], name
+
+
+def test_the_gallery_shows_every_task_at_its_size():
+    from deepcrl import envs
+
+    page = (DOCS / "tasks" / "gallery.md").read_text(encoding="utf-8")
+    shown = {path.stem for path in (DOCS / "images" / "tasks").glob("*.jpg")}
+    tasks = {name for name in set(envs.names()) - set(envs.templates()) if not name.startswith("point")}
+    assert shown == {name for name in tasks if "_eval" not in name and not name.endswith("_single")}
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (\d+) \| ([\d.]+) m \| ([\d.]+) s \|$", page, re.M)
+    assert [row[0] for row in rows] == sorted(shown)
+    for name, *numbers in rows:
+        env, params = envs.make(name)
+        space = env.observation_space(params)
+        sizes = [space.observation.size, env.action_space(params).size, space.desired_goal.size]
+        assert [int(number) for number in numbers[:3]] == sizes, name
+        step = env.substeps * env.build_model().opt.timestep
+        np.testing.assert_allclose(
+            [float(x) for x in numbers[3:]], [params.success_radius, step], rtol=1e-6, err_msg=name
+        )
+        assert f"../images/tasks/{name}.jpg" in page
 
 
 def entries() -> dict[str, str]:

@@ -464,6 +464,40 @@ def test_wrong_equations_fail(noisy_encoder, wrong):
         assert_close(apply(encoder, x), ref.encoder(*as_float64(encoder), np.asarray(x, np.float64), **wrong), 1e-5)
 
 
+def norm_swish_64(x, scale, shift):
+    unit = (x - x.mean()) / np.sqrt(x.var() + 1e-6)
+    inner = scale * unit + shift
+    return inner / (1 + np.exp(-inner))
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
+def test_norm_swish_and_its_gradients_are_those_of_the_formula(size):
+    from deepcrl.nn import norm_swish
+
+    rng = np.random.default_rng(0)
+    x, scale, shift, weight = size * rng.normal(size=7) + size, *rng.normal(size=(3, 7))
+    inputs = [jnp.asarray(values, jnp.float32) for values in (x, scale, shift)]
+    out, pull = jax.vjp(norm_swish, *inputs)
+    np.testing.assert_allclose(out, norm_swish_64(x, scale, shift), rtol=2e-5, atol=1e-6)
+    for ours, values, step in zip(pull(jnp.asarray(weight, jnp.float32)), (x, scale, shift), (size, 1, 1), strict=True):
+        numeric = np.zeros(7)
+        for i in range(7):
+            value, sides = values[i], []
+            for sign in (1, -1):
+                values[i] = value + sign * 1e-5 * step
+                sides.append(weight @ norm_swish_64(x, scale, shift))
+            values[i] = value
+            numeric[i] = (sides[0] - sides[1]) / (2e-5 * step)
+        np.testing.assert_allclose(ours, numeric, rtol=2e-4, atol=2e-5 * np.abs(numeric).max())
+
+
+def test_norm_swish_of_a_constant_has_finite_gradients():
+    from deepcrl.nn import norm_swish
+
+    grads = jax.grad(lambda *inputs: norm_swish(*inputs).sum(), (0, 1, 2))(jnp.ones(4), jnp.ones(4), jnp.ones(4))
+    assert all(bool(jnp.isfinite(grad).all()) for grad in grads)
+
+
 def test_nets_join_their_inputs_in_order(nets):
     expected = {}
     for kind, (net, inputs) in nets.items():

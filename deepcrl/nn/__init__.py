@@ -5,6 +5,7 @@ from ._distribution import TanhGaussian as TanhGaussian
 from ._layers import (
     dense as dense,
     DenseLayer as DenseLayer,
+    norm_swish as norm_swish,
     SphericalLinear as SphericalLinear,
     SphericalNorm as SphericalNorm,
 )
