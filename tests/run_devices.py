@@ -22,23 +22,32 @@ def mixed():
     return lanes(tiny(), seeds=[0, 1], depth=[4, 8]), [4, 4, 8, 8]
 
 
-def library():
-    """One lane of its own depth on each of four devices."""
+def spread(whole_epoch):
+    """One lane of its own depth on each of four devices: of `init`, whose roll-outs act, or an epoch after it."""
     from deepcrl import make_train
     from deepcrl.train import lane_mesh, over_devices
 
     sweep, depths = mixed()
     train, mesh = make_train(tiny(), hypers=sweep.hypers), lane_mesh("all", lanes=4)
-    spread = over_devices(train.init, mesh)(*sweep)
-    assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(spread))
-    plain = jax.vmap(train.init)(*sweep)
-    assert_close(spread, plain, 0.0)  # bit for bit
+    init = without_communication(over_devices(train.init, mesh), *sweep)
+    state, plain = init(*on(mesh, sweep)), jax.vmap(train.init)(*sweep)
+    assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(state))
+    assert_close(state, plain, 0.0)  # bit for bit
+    assert {pair[0] for pair in train._shallow} == set(depths)
+    if whole_epoch:
+        epoch = without_communication(over_devices(train.epoch, mesh), state)
+        assert_close(epoch(state), jax.vmap(train.epoch)(plain), TOLERANCE)
 
-    program = jax.jit(over_devices(train.epoch, mesh)).lower(spread).compile()
+
+def on(mesh, tree):
+    return jax.device_put(tree, jax.NamedSharding(mesh, jax.P("lane")))
+
+
+def without_communication(function, *args):
+    program = function.lower(*args).compile()
     text = program.as_text()
     assert "conditional" in text and not re.search(COMMUNICATION, text)
-    assert {pair[0] for pair in train._shallow} == set(depths)
-    assert_close(program(spread), jax.vmap(train.epoch)(plain), 1e-5)
+    return program
 
 
 def runner(out):
@@ -88,8 +97,8 @@ def process(rank, port):
 
 if __name__ == "__main__":
     what, *args = sys.argv[1:]
-    if what == "library":
-        library()
+    if what in ("init", "epoch"):
+        spread(whole_epoch=what == "epoch")
     elif what == "runner":
         runner(Path(args[0]))
     else:

@@ -39,7 +39,12 @@ def ends_well(process):
 
 
 def test_lanes_of_different_depth_on_four_devices_never_talk_to_each_other():
-    ends_well(launch("library"))
+    ends_well(launch("init"))
+
+
+@pytest.mark.slow
+def test_nor_do_they_in_an_epoch():
+    ends_well(launch("epoch"))
 
 
 @pytest.mark.slow
