@@ -1,7 +1,7 @@
 """`deepcrl resume`, `deepcrl eval`, `deepcrl export`: what can be done with a run's folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -16,6 +16,7 @@ def resume(
     run: Annotated[Path, tyro.conf.Positional],
     *,
     total_env_steps: int | None = None,
+    devices: int | Literal["all"] = 1,
     tensorboard: bool = False,
     wandb: bool = False,
     plots: bool = True,
@@ -25,13 +26,14 @@ def resume(
     Args:
         run: The run's folder.
         total_env_steps: A higher budget, to train for longer; rounded down to whole epochs.
+        devices: How many devices share the lanes, equally many each; not necessarily as many as before.
         tensorboard: Write events for TensorBoard to the run's folder.
         wandb: Log to Weights & Biases, offline, in the run's folder.
         plots: Draw the pictures of `deepcrl train`.
     """
     console = Console()
     sinks = extra_sinks(run, tensorboard, wandb)
-    result = resume_run(run, total_env_steps=total_env_steps, sinks=sinks, console=console)
+    result = resume_run(run, total_env_steps=total_env_steps, devices=devices, sinks=sinks, console=console)
     return finish(result, run, plots, console)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -21,6 +21,7 @@ def train(
     out: Path | None = None,
     overwrite: bool = False,
     saving: Annotated[Saving, tyro.conf.arg(name="")] = Saving(),  # noqa: B008
+    devices: int | Literal["all"] = 1,
     tensorboard: bool = False,
     wandb: bool = False,
     plots: bool = True,
@@ -34,6 +35,7 @@ def train(
         out: The run's folder (by default runs/TASK-TIME).
         overwrite: Replace another run in that folder.
         saving: What is saved for `deepcrl resume`.
+        devices: How many devices share the seeds, equally many each.
         tensorboard: Write events for TensorBoard to the run's folder.
         wandb: Log to Weights & Biases, offline, in the run's folder.
         plots: Draw a learning curve and, for point mazes, trajectories and the critic's value map.
@@ -48,6 +50,7 @@ def train(
         out=out,
         overwrite=overwrite,
         saving=saving,
+        devices=devices,
         sinks=extra_sinks(out, tensorboard, wandb),
         console=console,
     )

@@ -54,7 +54,7 @@ def metric_rows(
 
 def peak_memory() -> int:
     """The most bytes used so far: of the first device where it says so, else of this process."""
-    stats = jax.devices()[0].memory_stats() or {}
+    stats = jax.local_devices()[0].memory_stats() or {}
     kilo = 1 if sys.platform == "darwin" else 1024
     return stats.get("peak_bytes_in_use") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo
 

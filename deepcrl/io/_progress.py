@@ -10,7 +10,7 @@ from rich.table import Table
 from ..train import cost, Trainer
 
 
-def print_header(console: Console, trainer: Trainer, num_lanes: int) -> None:
+def print_header(console: Console, trainer: Trainer, num_lanes: int, devices: int = 1) -> None:
     """What will be run, and how large it is."""
     config, hypers, sheet = trainer.config, trainer.config.hypers(), cost(trainer, num_lanes)
     task = config.env if isinstance(config.env, str) else type(config.env).__name__
@@ -19,8 +19,9 @@ def print_header(console: Console, trainer: Trainer, num_lanes: int) -> None:
         f"{int(hypers.critic_depth)}, {sheet.parameters / 1e6:.2f} M parameters, "
         f"{sheet.flops_per_update / 1e9:.2f} GFLOP an update"
     )
+    spread = f" on {devices} devices" if devices > 1 else ""
     console.print(
-        f"{num_lanes} lane(s), each {config.actual_env_steps:,} env steps and {config.actual_updates:,} updates in "
+        f"{num_lanes} lane(s){spread}, each {config.actual_env_steps:,} env steps and {config.actual_updates:,} updates in "
         f"{config.epochs} epochs; {sheet.state_bytes / 1e6:.0f} MB of state a lane, "
         f"{sheet.buffer_bytes / 1e6:.0f} MB of it replay buffer"
     )

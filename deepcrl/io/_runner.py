@@ -7,14 +7,17 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool
 from rich.console import Console
 
 from ..agents import Hypers
-from ..train import check_memory, Config, make_train, Trainer, TrainState
+from ..train import check_memory, Config, lane_mesh, make_train, over_devices, Trainer, TrainState
 from ._alarms import Alarm, alarms
 from ._folder import Plan, RunFolder
 from ._log import AbstractSink, metric_rows, peak_memory
@@ -30,7 +33,7 @@ class RunResult:
     trainer: Trainer
     """The training function, with its environments and agent."""
     state: TrainState
-    """The last state; leaves have a leading `lane` axis."""
+    """The last state; leaves have a leading `lane` axis, and stay on the devices that computed them."""
     rows: list[dict[str, Any]]
     """What was logged: one row per epoch and lane, of epochs before a stop as well."""
     interrupted: bool
@@ -39,7 +42,7 @@ class RunResult:
     @property
     def diverged(self) -> list[int]:
         """The lanes that diverged, by their numbers."""
-        return jnp.flatnonzero(self.state.diverged).tolist()
+        return np.flatnonzero(np.asarray(self.state.diverged)).tolist()
 
     @property
     def alarms(self) -> list[Alarm]:
@@ -55,14 +58,16 @@ def run(
     out: str | Path | None = None,
     overwrite: bool = False,
     saving: Saving | None = None,
+    devices: int | Literal["all"] = 1,
     sinks: Sequence[AbstractSink] = (),
     console: Console | None = None,
 ) -> RunResult:
     """Trains one lane per seed, all in one program, logging and saving between epochs.
 
-    The numbers are those of `jax.vmap(make_train(config))(seeds)`. The first Ctrl-C (or SIGTERM) ends the run after the
-    epoch in flight, the second at once; what was logged and saved is kept, and [`deepcrl.io.resume`][] goes on from it.
-    A lane that diverges stops learning and is marked; the run ends early when no lane is left.
+    The numbers are those of `jax.vmap(make_train(config))(seeds)`, on several devices but for rounding. The first Ctrl-C
+    (or SIGTERM) ends the run after the epoch in flight, the second at once; what was logged and saved is kept, and
+    [`deepcrl.io.resume`][] goes on from it. A lane that diverges stops learning and is marked; the run ends early when no
+    lane is left.
 
     **Arguments:**
 
@@ -72,30 +77,33 @@ def run(
     - `out`: the folder for `config.json`, metrics and checkpoints; without, nothing is written.
     - `overwrite`: whether another run in that folder may be replaced.
     - `saving`: how often to save, and how much.
+    - `devices`: how many devices of this process share the lanes, equally many each; `"all"` takes them all.
     - `sinks`: where else the metrics go.
     - `console`: where progress is shown; a quiet one by default.
 
-    **Raises:** `ValueError` for a folder that cannot be used, `MemoryError` for lanes that do not fit; both before
-    anything is compiled. `OSError`, with the remedy, if the disk fills up.
+    **Raises:** `ValueError` for a folder or devices that cannot be used, `MemoryError` for lanes that do not fit; both
+    before anything is compiled. `OSError`, with the remedy, if the disk fills up.
     """
     if not seeds:
         raise ValueError("`seeds` must list at least one seed.")
+    mesh = lane_mesh(devices, lanes=len(seeds))
     plan = Plan(config, seeds, hypers, Saving() if saving is None else saving)
     trainer = make_train(config, hypers=hypers)
-    check_memory(trainer, lanes=len(seeds))
+    check_memory(trainer, len(seeds), _count(mesh))
     folder = None if out is None else RunFolder(out, overwrite=overwrite)
     with contextlib.nullcontext() if folder is None else folder.locked():
         if folder is not None:
             folder.check_room(len(seeds) * _checkpoint_bytes(trainer, plan.saving), plan.saving)
             folder.begin(plan)
-        loop = _Loop(trainer, plan, folder, sinks, console)
-        return loop.run(lambda: initial_state(trainer, plan), rows=[])
+        loop = _Loop(trainer, plan, mesh, folder, sinks, console)
+        return loop.run(lambda: initial_state(trainer, plan, mesh), rows=[])
 
 
 def resume(
     path: str | Path,
     *,
     total_env_steps: int | None = None,
+    devices: int | Literal["all"] = 1,
     sinks: Sequence[AbstractSink] = (),
     console: Console | None = None,
 ) -> RunResult:
@@ -108,6 +116,8 @@ def resume(
 
     - `path`: the run's folder.
     - `total_env_steps`: a new, higher budget, to train for longer. It is rounded down to whole epochs of the same size.
+    - `devices`: as for [`deepcrl.io.run`][]; not necessarily as many as before. On another number of them, numbers differ
+        in the last digits.
     - `sinks`, `console`: as for [`deepcrl.io.run`][].
 
     **Raises:** `ValueError` for a folder without a run, one in use by another process, a damaged checkpoint, or a
@@ -118,20 +128,36 @@ def resume(
         plan = folder.read_plan()
         if total_env_steps is not None:
             plan = dataclasses.replace(plan, config=extended(plan.config, total_env_steps))
+        mesh = lane_mesh(devices, lanes=len(plan.seeds))
         trainer = make_train(plan.config, hypers=plan.hypers)
-        check_memory(trainer, lanes=len(plan.seeds))
-        init = ft.partial(initial_state, trainer, plan)
-        found = restore_state(folder.store(), plan, jax.eval_shape(init))
+        check_memory(trainer, len(plan.seeds), _count(mesh))
+        init = ft.partial(initial_state, trainer, plan, mesh)
+        found = restore_state(folder.store(), plan, _placed(jax.eval_shape(init), mesh))
         epoch, state = (0, None) if found is None else found
         if total_env_steps is not None:
             folder.write_plan(plan)
-        loop = _Loop(trainer, plan, folder, sinks, console)
+        loop = _Loop(trainer, plan, mesh, folder, sinks, console)
         return loop.run(init if state is None else lambda: state, rows=folder.keep_epochs(epoch))
 
 
-def initial_state(trainer: Trainer, plan: Plan) -> TrainState:
-    """The state before the first epoch, leaves `lane ...`."""
-    return jax.vmap(trainer.init, in_axes=(0, None if plan.hypers is None else 0))(jnp.asarray(plan.seeds), plan.hypers)
+def initial_state(trainer: Trainer, plan: Plan, mesh: Mesh | None = None) -> TrainState:
+    """The state before the first epoch, leaves `lane ...`, on the devices of the mesh."""
+    return over_devices(trainer.init, mesh)(jnp.asarray(plan.seeds), plan.hypers)
+
+
+def _placed(shapes: TrainState, mesh: Mesh | None) -> TrainState:
+    if mesh is None:
+        return shapes
+    blocks = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=blocks), shapes)
+
+
+def _number(flags: Bool[Array, " lane"]) -> int:
+    return int(np.asarray(flags).sum())
+
+
+def _count(mesh: Mesh | None) -> int:
+    return 1 if mesh is None else mesh.size
 
 
 def _checkpoint_bytes(trainer: Trainer, saving: Saving) -> int:
@@ -142,6 +168,7 @@ def _checkpoint_bytes(trainer: Trainer, saving: Saving) -> int:
 class _Loop:
     trainer: Trainer
     plan: Plan
+    mesh: Mesh | None
     folder: RunFolder | None
     sinks: Sequence[AbstractSink]
     console: Console | None
@@ -158,13 +185,13 @@ class _Loop:
         known = alarms(rows)
         if self.folder is not None:
             self.folder.write_alarms(known)
-        print_header(console, self.trainer, len(seeds))
+        print_header(console, self.trainer, len(seeds), _count(self.mesh))
 
         began = time.perf_counter() - before_stop
         with EpochProgress(console, config.epochs, done) as progress, _stop_at_signals(progress) as stop:
             state = start()
             # The old state's memory, buffer included, becomes the new one's.
-            epoch = jax.jit(jax.vmap(self.trainer.epoch), donate_argnums=0)
+            epoch = jax.jit(over_devices(self.trainer.epoch, self.mesh), donate_argnums=0)
             for number in range(done + 1, config.epochs + 1):
                 before = time.perf_counter()
                 state, metrics = jax.block_until_ready(epoch(state))
@@ -177,14 +204,15 @@ class _Loop:
                 if new := alarms(new_rows, known):
                     known = known + new
                     self._tell(new, known, progress)
-                success, diverged = float(jnp.mean(metrics.success_any)), int(jnp.sum(metrics.diverged))
+                # By NumPy: JAX would have the devices talk to each other.
+                success, diverged = float(np.asarray(metrics.success_any).mean()), _number(metrics.diverged)
                 progress.advance(measured["env_steps_per_second"], measured["updates_per_second"], success, diverged)
                 last = bool(stop) or number == config.epochs or diverged == len(seeds)
                 if store is not None:
                     self._save(store, state, number, success, last)
                 if last:
                     break
-        if diverged := int(jnp.sum(state.diverged)):
+        if diverged := _number(state.diverged):
             console.print(f"[bold red]{diverged} of {len(seeds)} lane(s) diverged[/bold red] and stopped learning.")
         if rows:
             print_table(console, rows)

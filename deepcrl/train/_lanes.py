@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import jax.tree_util as jtu
+import numpy as np
 from jaxtyping import Array, Int
 
 from .._errors import did_you_mean
@@ -32,6 +33,24 @@ class Lanes(NamedTuple):
         """What each lane is: one dictionary per lane of `lane`, `seed` and the lane's numbers."""
         rows = zip(self.seeds.tolist(), lane_table(self.hypers), strict=True)
         return [{"lane": lane, "seed": seed, **row} for lane, (seed, row) in enumerate(rows)]
+
+    def dealt(self, devices: int) -> "Lanes":
+        """The same lanes, deep and shallow ones dealt out like cards to so many devices: first all lanes of the first
+        device, then those of the second, and so on.
+
+        A device that got only deep lanes would keep the others waiting, and one that got another mix than the others
+        needs code of its own to be compiled.
+
+        **Raises:** `ValueError` unless `devices` divides the number of lanes.
+        """
+        if devices < 1 or len(self.seeds) % devices:
+            raise ValueError(
+                f"`devices` must divide the number of lanes, {len(self.seeds)}, so that all have equally many; got "
+                f"{devices}."
+            )
+        by_depth = np.argsort(np.asarray(self.hypers.actor_depth + self.hypers.critic_depth), stable=True)
+        order = by_depth.reshape(-1, devices).T.ravel()
+        return Lanes(*jtu.tree_map(lambda leaf: leaf[order], tuple(self)))
 
 
 def lanes(config: Config, *, seeds: Iterable[int], zipped: bool = False, **settings: Iterable[int | float]) -> Lanes:

@@ -18,6 +18,7 @@ from jaxtyping import Array, PyTree
 
 from .._tree import is_concrete
 from ..agents import Hypers
+from ._devices import AXIS, blocks_of_lanes
 from ._state import TrainState
 
 
@@ -32,7 +33,8 @@ class LaneFunction:
 
     Depths are read from the `Hypers` in the arguments. Where `jax.vmap` sees their values, lanes are grouped by them;
     under an outer `jit`, which hides them, `promised` depths are taken, and without a promise idle blocks are masked.
-    The numbers are the same but for rounding.
+    Inside `jax.shard_map` over `lane`, the promise is of the lanes of all devices. The numbers are the same but for
+    rounding.
     """
 
     def __init__(self, trainer: Any, start: Start, run: Run, promised: Depths | None = None):
@@ -59,10 +61,21 @@ class LaneFunction:
     def _many(self, *args: PyTree) -> tuple[TrainState | None, PyTree]:
         """Of lanes along a leading axis of all leaves."""
         depths = lane_depths(args)
-        if depths is None and self._promised is not None and len(self._promised) == _axis_size(args):
-            depths = self._promised
+        if depths is not None:
+            return self._grouped(depths, *args)
+        if self._promised is not None and len(self._promised) == blocks_of_lanes() * _axis_size(args):
+            return self._as_promised(self._promised, *args)
         # Without depths: either a jit stands around, then masks it is, or another vmap, whose rule has its turn now.
-        return self._lanes(*args) if depths is None else self._grouped(depths, *args)
+        return self._lanes(*args)
+
+    def _as_promised(self, promised: Depths, *args: PyTree) -> tuple[TrainState | None, PyTree]:
+        size = _axis_size(args)
+        blocks = [promised[start : start + size] for start in range(0, len(promised), size)]
+        if len(different := list(dict.fromkeys(blocks))) == 1:
+            return self._grouped(different[0], *args)
+        # All devices are given one program: it holds a branch for each different block, and a device takes its own.
+        branch = jnp.asarray([different.index(block) for block in blocks])[jax.lax.axis_index(AXIS)]
+        return jax.lax.switch(branch, [ft.partial(self._grouped, block) for block in different], *args)
 
     def _add_axis(self, size: int, batched: list[PyTree], *args: PyTree) -> tuple[PyTree, PyTree]:
         return _all_batched(self._many(*_broadcast(size, batched, args)))

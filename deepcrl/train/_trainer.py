@@ -294,13 +294,18 @@ def make_train(config: Config, *, hypers: Hypers | None = None) -> Trainer:
 
 def available_memory() -> int:
     """Bytes of the first device."""
-    stats = jax.devices()[0].memory_stats() or {}
-    return stats.get("bytes_limit") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return _own_memory() or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def check_memory(trainer: Trainer, lanes: int) -> None:
-    """Raises `MemoryError` if the states of that many lanes cannot fit the first device."""
+def _own_memory() -> int | None:
+    return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+
+
+def check_memory(trainer: Trainer, lanes: int, devices: int = 1) -> None:
+    """Raises `MemoryError` if the states of that many lanes, spread over so many devices, cannot fit them."""
     available = available_memory()
+    if _own_memory():  # the devices of a CPU share the machine's
+        lanes //= devices
     needed = lanes * trainer.state_bytes()
     if needed > available:
         raise MemoryError(
