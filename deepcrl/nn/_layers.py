@@ -74,7 +74,6 @@ def activate(x: Float[Array, " width"], activation: str) -> Float[Array, " width
     return _ACTIVATIONS[activation](x)
 
 
-@jax.custom_vjp
 def norm_swish(
     x: Float[Array, " width"], scale: Float[Array, " width"], shift: Float[Array, " width"]
 ) -> Float[Array, " width"]:
@@ -83,6 +82,11 @@ def norm_swish(
     It keeps the normalised sample and one number for the backward pass and does the rest in two sweeps, where derivatives
     by rule take four and keep twice as much. Reverse mode only.
     """
+    return _norm_swish(x, scale, shift)
+
+
+@jax.custom_vjp
+def _norm_swish(x: Array, scale: Array, shift: Array) -> Array:
     return _norm_swish_forward(x, scale, shift)[0]
 
 
@@ -103,7 +107,7 @@ def _norm_swish_backward(kept: tuple[Array, ...], grad: Array) -> tuple[Array, A
     return grad_x, grad_shift * unit, grad_shift
 
 
-norm_swish.defvjp(_norm_swish_forward, _norm_swish_backward)
+_norm_swish.defvjp(_norm_swish_forward, _norm_swish_backward)
 
 
 class DenseLayer(eqx.Module):
