@@ -52,6 +52,21 @@ def bare(task: str, num_envs: int, steps: int) -> Callable[[], float]:
     return run
 
 
+def timed(rollout: Callable[..., Any], state: Any, env_steps: int) -> tuple[Callable[[], float], float]:
+    """A function that gives steps/s of a roll-out of that many from `state`, and the seconds that compiling it took."""
+    began = time.perf_counter()
+    program = jax.jit(rollout).lower(state, jr.key(1)).compile()
+    seconds = time.perf_counter() - began
+
+    def run() -> float:
+        began = time.perf_counter()
+        jax.block_until_ready(program(state, jr.key(2)))
+        return env_steps / (time.perf_counter() - began)
+
+    run()
+    return run, seconds
+
+
 def compiled(task: str, engine: str, num_envs: int, steps: int) -> tuple[Callable[[], float], float]:
     """A function that gives steps/s of a task under jit and scan, and the seconds that compiling took."""
     env, params = envs.make(task, engine=engine)
@@ -67,17 +82,7 @@ def compiled(task: str, engine: str, num_envs: int, steps: int) -> tuple[Callabl
         return jax.lax.scan(step, state, jr.split(key, steps))
 
     state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))[1]
-    began = time.perf_counter()
-    program = jax.jit(rollout).lower(state, jr.key(1)).compile()
-    seconds = time.perf_counter() - began
-
-    def run() -> float:
-        began = time.perf_counter()
-        jax.block_until_ready(program(state, jr.key(2)))
-        return num_envs * steps / (time.perf_counter() - began)
-
-    run()
-    return run, seconds
+    return timed(rollout, state, num_envs * steps)
 
 
 def brax(name: str, backend: str, num_envs: int, steps: int) -> tuple[Callable[[], float], float]:
@@ -94,17 +99,7 @@ def brax(name: str, backend: str, num_envs: int, steps: int) -> tuple[Callable[[
         return jax.lax.scan(step, state, jr.split(key, steps))
 
     state = jax.jit(env.reset)(jr.split(jr.key(0), num_envs))
-    began = time.perf_counter()
-    program = jax.jit(rollout).lower(state, jr.key(1)).compile()
-    seconds = time.perf_counter() - began
-
-    def run() -> float:
-        began = time.perf_counter()
-        jax.block_until_ready(program(state, jr.key(2)))
-        return num_envs * steps / (time.perf_counter() - began)
-
-    run()
-    return run, seconds
+    return timed(rollout, state, num_envs * steps)
 
 
 def measure(task: str, engines: list[str], num_envs: int, steps: int, repeats: int, with_brax: bool) -> list[dict]:

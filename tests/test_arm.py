@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from robots import data_of, make, model_of, stepper
 from scipy import stats
 
 
@@ -36,33 +37,6 @@ SERVOS = (
     ((-2.8973, 2.8973), 1000, (-2000, -200), 12),
 )
 BASE_PAIRS = 8  # cube: table, hand, two fingers; table: hand, two fingers; finger with finger
-
-
-@ft.cache
-def make(name, **options):
-    from deepcrl import envs
-
-    return envs.make(name, engine="native", **options)
-
-
-@ft.cache
-def model_of(name):
-    return make(name)[0].build_model()
-
-
-@ft.cache
-def stepper(name):
-    return jax.jit(make(name)[0].step)
-
-
-def data_of(name, physics):
-    """A simulation of MuJoCo's own in the same state, with all that follows from it computed."""
-    import mujoco
-
-    data = mujoco.MjData(model_of(name))
-    data.qpos[:], data.qvel[:] = physics.qpos, physics.qvel
-    mujoco.mj_forward(data.model, data)
-    return data
 
 
 def rotation(quat):

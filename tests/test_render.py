@@ -21,7 +21,7 @@ def can_draw() -> bool:
 @pytest.fixture
 def drawing():
     if not can_draw():
-        pytest.skip("neither EGL nor OSMesa is installed")
+        pytest.skip("drawing needs EGL or OSMesa (Debian: libegl1 or libosmesa6), and neither works here")
 
 
 @pytest.fixture(scope="module")

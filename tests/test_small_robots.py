@@ -1,42 +1,15 @@
 """Reacher, pusher and half-cheetah, held to the published tables and to MuJoCo itself."""
 
-import functools as ft
-
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from robots import data_of, make, model_of, stepper
 from scipy import stats
 
 
 NAMES = ("reacher", "pusher_easy", "pusher_hard", "cheetah")
-
-
-@ft.cache
-def make(name, **options):
-    from deepcrl import envs
-
-    return envs.make(name, engine="native", **options)
-
-
-@ft.cache
-def model_of(name):
-    return make(name)[0].build_model()
-
-
-@ft.cache
-def stepper(name):
-    return jax.jit(make(name)[0].step)
-
-
-def data_of(name, physics):
-    import mujoco
-
-    data = mujoco.MjData(model_of(name))
-    data.qpos[:], data.qvel[:] = physics.qpos, physics.qvel
-    mujoco.mj_forward(data.model, data)
-    return data
 
 
 def draws(name, n=2000):

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from deepcrl._typing import BoolScalar, Key, Scalar
 
@@ -57,12 +57,7 @@ class Ant(AbstractMujocoEnv):
 
     def default_params(self) -> RobotParams:
         """Noise and radius as published; the arena's own."""
-        return RobotParams(
-            arena=self.arena.default_params(),
-            pose_noise=jnp.float32(0.1),
-            velocity_noise=jnp.float32(0.1),
-            success_radius=jnp.float32(0.5),
-        )
+        return ant_params(self.arena.default_params())
 
     def observation_space(self, params: RobotParams) -> GoalObservation:
         """Generous: nothing is clipped to it."""
@@ -95,6 +90,16 @@ class Ant(AbstractMujocoEnv):
     def dense_reward(self, distance: Scalar, action: Float[Array, " action"]) -> Scalar:
         """As the class's docstring."""
         return 1.0 - distance - 0.5 * jnp.sum(jnp.square(action))
+
+
+def ant_params(arena: PyTree) -> RobotParams:
+    """Noise and radius as published, with the numbers of an arena."""
+    return RobotParams(
+        arena=arena,
+        pose_noise=jnp.float32(0.1),
+        velocity_noise=jnp.float32(0.1),
+        success_radius=jnp.float32(0.5),
+    )
 
 
 def ant_spaces(

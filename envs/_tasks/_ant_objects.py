@@ -15,7 +15,7 @@ from .._mazes import Cell
 from .._physics import PhysicsState
 from .._robots import robot_spec
 from .._spaces import Box
-from ._ant import ant_fell, ant_spaces, ant_start, FRICTION, TOUCHES_WALLS
+from ._ant import ant_fell, ant_params, ant_spaces, ant_start, FRICTION, TOUCHES_WALLS
 from ._arena import AbstractArena, MazeArena
 from ._mujoco import AbstractMujocoEnv, MujocoState, RobotParams
 
@@ -74,12 +74,7 @@ class AntBall(AbstractMujocoEnv):
 
     def default_params(self) -> RobotParams:
         """Noise and radius as published; the arena's own."""
-        return RobotParams(
-            arena=self.arena.default_params(),
-            pose_noise=jnp.float32(0.1),
-            velocity_noise=jnp.float32(0.1),
-            success_radius=jnp.float32(0.5),
-        )
+        return ant_params(self.arena.default_params())
 
     def observation_space(self, params: RobotParams) -> GoalObservation:
         """Generous: nothing is clipped to it."""
@@ -174,12 +169,7 @@ class AntPush(AbstractMujocoEnv):
 
     def default_params(self) -> RobotParams:
         """Noise and radius as published."""
-        return RobotParams(
-            arena=(),
-            pose_noise=jnp.float32(0.1),
-            velocity_noise=jnp.float32(0.1),
-            success_radius=jnp.float32(0.5),
-        )
+        return ant_params(())
 
     def observation_space(self, params: RobotParams) -> GoalObservation:
         """Generous: nothing is clipped to it."""
