@@ -199,6 +199,7 @@ def test_values_that_cannot_run_are_refused(changes, message):
         ({"epochs": 2.0}, "`epochs` must be an integer, got 2.0"),
         ({"num_envs": True}, "`num_envs` must be an integer, got True"),
         ({"utd_ratio": "0.1"}, "`utd_ratio` must be a number, got '0.1'"),
+        ({"lane_layout": True}, "`lane_layout`"),
         ({"debug_checks": "no"}, "`debug_checks`"),
     ],
 )

@@ -1,5 +1,7 @@
 """Lanes: tables and labels; lanes of different depth side by side compute what masked ones compute."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -56,6 +58,25 @@ def fresh(train, sweep):
 def test_side_by_side_is_masked(train, sweep, result):
     masked = jax.jit(jax.vmap(train))(*sweep)
     assert_close(result, masked, 1e-5)
+
+
+def test_a_lane_of_a_serial_layout_is_its_single_run_bit_for_bit(train, sweep, result):
+    hypers = jtu.tree_map(lambda leaf: leaf[1], sweep.hypers)
+    single = train(SEEDS[1], hypers)
+    assert hypers.critic_depth == 8  # as deep as the config: nothing is masked
+    assert_close(jtu.tree_map(lambda leaf: leaf[1], result), single, 0.0)
+
+
+def test_batched_lanes_compute_what_serial_ones_do(config, sweep, result):
+    from deepcrl import make_train
+
+    batched = make_train(dataclasses.replace(config, lane_layout="batched"))
+    assert_close(jax.vmap(batched)(*sweep), result, 1e-5)
+    programs = {
+        layout: str(jax.make_jaxpr(jax.vmap(make_train(dataclasses.replace(config, lane_layout=layout))))(*sweep))
+        for layout in (None, "serial", "batched")
+    }
+    assert programs[None] == programs["serial"] != programs["batched"]
 
 
 def test_a_group_has_networks_of_its_own_depth(train, result):

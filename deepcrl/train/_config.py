@@ -19,6 +19,7 @@ from ._acting import Actions, check_actions
 from ._paper import paper_settings
 
 
+LANE_LAYOUTS = ("batched", "serial")
 EnvOptions = tuple[tuple[str, Any], ...]
 
 
@@ -69,6 +70,9 @@ class Config:
     samples."""
     eval_actions: Actions = "deterministic"
     """How evaluation environments are acted in; as above."""
+    lane_layout: Literal["batched", "serial"] | None = None
+    """Lanes side by side in one batch, or one after another inside the program (by default serial on a CPU, where that
+    is faster and a lane computes bit for bit what it computes alone; batched elsewhere)."""
     debug_checks: bool = False
     """Stop with an error at the first non-finite loss or observation; switches JAX's compilation cache off."""
 
@@ -85,6 +89,8 @@ class Config:
             check_integer("episode_length", self.episode_length)
         if self.goal_reset is not None:
             check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
+        if self.lane_layout is not None:
+            check_choice("lane_layout", self.lane_layout, LANE_LAYOUTS)
         for name in ("collect_actions", "eval_actions"):
             check_actions(name, getattr(self, name), self.agent)
         check_number("utd_ratio", self.utd_ratio, 0.0, open_low=True)

@@ -2,6 +2,7 @@
 
 Under `jax.vmap` alone, every lane of a program runs as many blocks as the deepest. Here lanes of one depth are one group
 with networks of just that depth; the groups stand side by side in one program, so that its work is the sum over lanes.
+The lanes of a group are a batch, or a loop where batches gain nothing.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, PyTree
 
 from .._tree import is_concrete
+from .._typing import IntScalar
 from ..agents import Hypers
 from ._devices import AXIS, blocks_of_lanes
 from ._state import TrainState
@@ -34,7 +36,7 @@ class LaneFunction:
     Depths are read from the `Hypers` in the arguments. Where `jax.vmap` sees their values, lanes are grouped by them;
     under an outer `jit`, which hides them, `promised` depths are taken, and without a promise idle blocks are masked.
     Inside `jax.shard_map` over `lane`, the promise is of the lanes of all devices. The numbers are the same but for
-    rounding.
+    rounding, and those of a single lane bit for bit where the layout is serial.
     """
 
     def __init__(self, trainer: Any, start: Start, run: Run, promised: Depths | None = None):
@@ -50,7 +52,7 @@ class LaneFunction:
         self._grouped = jax.jit(self._by_depth, static_argnums=0)
         self._lane = custom_vmap(self._one)
         self._lane.def_vmap(self._add_axis)
-        self._lanes = custom_vmap(jax.jit(lambda *args: jax.vmap(self._one)(*args)))
+        self._lanes = custom_vmap(jax.jit(lambda *args: self._each(trainer, jax.vmap(ft.partial(start, trainer))(*args))))
         self._lanes.def_vmap(self._merge_axes)
 
     def __call__(self, *args: PyTree) -> Any:
@@ -93,10 +95,30 @@ class LaneFunction:
         for depth, lanes in groups.items():
             trainer = self._trainer.at_depth(*depth)
             wide = jtu.tree_map(ft.partial(_take, np.array(lanes)), state)
-            narrow, extra = jax.vmap(ft.partial(self._run, trainer))(_narrowed(wide, trainer.lane_shapes()))
+            narrow, extra = self._each(trainer, _narrowed(wide, trainer.lane_shapes()))
             parts.append((None if narrow is None else _widened(narrow, wide), extra))
         order = np.argsort(np.concatenate(list(groups.values())))
         return jtu.tree_map(lambda *leaves: _take(order, jnp.concatenate(leaves)), *parts)
+
+    def _each(self, trainer: Any, states: TrainState) -> tuple[TrainState | None, PyTree]:
+        """`run` for every lane of one depth."""
+        layout = trainer.config.lane_layout or ("serial" if jax.default_backend() == "cpu" else "batched")
+        run = ft.partial(self._run, trainer)
+        return jax.vmap(run)(states) if layout == "batched" else _one_after_another(run, states)
+
+
+def _one_after_another(run: Run, states: TrainState) -> tuple[TrainState | None, PyTree]:
+    """A loop inside the program, whose body is the program of one lane. States change in place: more lanes take no more
+    memory than their states."""
+
+    def step(states: TrainState, lane: IntScalar) -> tuple[TrainState, tuple[tuple[()] | None, PyTree]]:
+        new, extra = run(jtu.tree_map(lambda leaf: leaf[lane], states))
+        if new is None:
+            return states, (None, extra)
+        return jtu.tree_map(lambda leaf, value: leaf.at[lane].set(value), states, new), ((), extra)
+
+    states, (changed, extra) = jax.lax.scan(step, states, jnp.arange(_axis_size(states)))
+    return (None if changed is None else states), extra
 
 
 def lane_depths(tree: PyTree) -> Depths | None:
