@@ -32,7 +32,7 @@ import jax.random as jr
 import numpy as np
 from rich.console import Console
 
-from deepcrl import Config, lanes, make_train
+from deepcrl import Config, Lanes, lanes, make_train
 from deepcrl.envs import PointMaze
 from deepcrl.eval import far_cells, success_by_cell
 from deepcrl.io import AbstractSink, load_checkpoint, resume, run, RunFolder
@@ -45,7 +45,7 @@ from deepcrl.report import (
     plot_groups,
     plot_trajectories,
 )
-from deepcrl.train import Trainer, TrainState
+from deepcrl.train import split_cpu, Trainer, TrainState
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,15 +138,19 @@ def train_set(config: Config, depths: list[int], scale: Scale, folder: Path, con
     Returns whether it was stopped before its end.
     """
     deepest = dataclasses.replace(config, agent=dataclasses.replace(config.agent, depth=max(depths)))
-    seeds, hypers = lanes(deepest, seeds=range(scale.seeds), depth=depths)
+    # Seed by seed, so that devices, which get a row of lanes each, have deep and shallow ones.
+    each = [(seed, depth) for seed in range(scale.seeds) for depth in depths]
+    seeds, hypers = lanes(deepest, seeds=[seed for seed, _ in each], depth=[depth for _, depth in each], zipped=True)
+    devices = max(count for count in range(1, len(jax.devices()) + 1) if len(each) % count == 0)
     sink = SuccessByCell(folder, scale.episodes_per_cell)
     if (folder / "config.json").exists():
         plan = RunFolder.of_run(folder).read_plan()
         if plan.config != deepest or list(plan.seeds) != seeds.tolist() or not eqx.tree_equal(plan.hypers, hypers):
             raise SystemExit(f"error: {folder} holds a run with other settings. Choose another folder: `--out`.")
-        result = resume(folder, sinks=[sink], console=console)
+        result = resume(folder, devices=devices, sinks=[sink], console=console)
     else:
-        result = run(deepest, seeds=seeds.tolist(), hypers=hypers, out=folder, sinks=[sink], console=console)
+        settings = {"seeds": seeds.tolist(), "hypers": hypers, "devices": devices}
+        result = run(deepest, **settings, out=folder, sinks=[sink], console=console)
     sink.measure()
     return result.interrupted
 
@@ -183,7 +187,8 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     store = RunFolder.of_run(out / names[0]).store()
     state = load_checkpoint(store.at(store.epochs()[-1]), template)
     lane = lambda number: jax.tree.map(lambda leaf: leaf[number], state)
-    table = lanes(trainer.config, seeds=range(scale.seeds), depth=scale.depths).table()
+    plan = RunFolder.of_run(out / names[0]).read_plan()
+    table = Lanes(jnp.asarray(plan.seeds), plan.hypers).table()
     ranks = [
         {"depth": row["critic_depth"], "seed": row["seed"]}
         | {name: round(rank, 4) for name, rank in vars(distance_ranks(trainer, lane(row["lane"]))).items()}
@@ -210,6 +215,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/depth"))
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".toml"))
     arguments = parser.parse_args()
+    split_cpu()
     config, scale = read_settings(arguments.settings, arguments.scale, arguments.env, arguments.seeds)
     console = Console()
     sets = {"depths": (config, scale.depths)}

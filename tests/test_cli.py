@@ -227,7 +227,8 @@ def test_without_matplotlib_training_is_kept_and_the_remedy_told(run, tmp_path, 
 def test_ctrl_c_ends_with_status_130_and_whole_lines(run, tmp_path):
     sizes = [*SIZES[: SIZES.index("--total-env-steps")], "--epochs", "20000", "--total-env-steps", "3200080"]
     out, code = tmp_path / "run", "from deepcrl.cli import main; main()"
-    command = [sys.executable, "-c", code, "train", "point_u_maze", *sizes, "--seeds", "2", "--no-plots", "--out", out]
+    command = [sys.executable, "-c", code, "train", "point_u_maze", *sizes, "--seeds", "2", "--devices", "2"]
+    command += ["--no-plots", "--out", out]
     with open(tmp_path / "said", "w") as said:
         process = subprocess.Popen(list(map(str, command)), stdout=said, stderr=said)
         try:
@@ -239,7 +240,9 @@ def test_ctrl_c_ends_with_status_130_and_whole_lines(run, tmp_path):
             status = process.wait(timeout=120)
         finally:
             process.kill()
-    assert status == 130, (tmp_path / "said").read_text()
+    said = (tmp_path / "said").read_text()
+    assert status == 130, said
+    assert "2 lane(s) on 2 devices" in said  # of one CPU
     text = (out / "metrics.jsonl").read_text()
     assert text.endswith("\n")
     rows = [json.loads(line) for line in text.splitlines()]

@@ -174,6 +174,7 @@ def test_objects_run_but_cannot_be_written():
         ({"utd_ratio": 0.0}, "`utd_ratio` must be a finite number"),
         ({"utd_ratio": float("inf")}, "`utd_ratio` must be a finite number"),
         ({"utd_ratio": 0.0124}, "must be at least 0.5. Raise `utd_ratio`"),
+        ({"lane_layout": "batch"}, "`lane_layout` must be one of.*Did you mean `batched`"),
         ({"goal_reset": "cache"}, "`goal_reset` must be one of.*Did you mean `cached`"),
         ({"env_options": {"goal": "free"}}, r"does not take these options.*takes \[.*'goals'"),
         ({"env_options": {"goals": "walls"}}, "`goals` must be 'G'.*got 'walls'"),
@@ -199,7 +200,6 @@ def test_values_that_cannot_run_are_refused(changes, message):
         ({"epochs": 2.0}, "`epochs` must be an integer, got 2.0"),
         ({"num_envs": True}, "`num_envs` must be an integer, got True"),
         ({"utd_ratio": "0.1"}, "`utd_ratio` must be a number, got '0.1'"),
-        ({"lane_layout": True}, "`lane_layout`"),
         ({"debug_checks": "no"}, "`debug_checks`"),
     ],
 )

@@ -36,10 +36,14 @@ def registry_for(args: Sequence[str]) -> ConstructorRegistry:
     return registry
 
 
-def _agent_named(args: Sequence[str]) -> type[AbstractAgent]:
+def last_value(args: Sequence[str], option: str) -> str | None:
+    """What the command line gives that option, before anything is parsed."""
     pairs = [arg.split("=", 1) if "=" in arg else [arg, *args[i + 1 : i + 2]] for i, arg in enumerate(args)]
-    names = [value for option, *values in pairs if option == "--agent" for value in values]
-    return AGENTS.get(names[-1], CRL) if names else CRL  # an unknown name is refused where it is parsed
+    return next((value for name, *values in reversed(pairs) if name == option for value in values), None)
+
+
+def _agent_named(args: Sequence[str]) -> type[AbstractAgent]:
+    return AGENTS.get(last_value(args, "--agent") or "", CRL)  # an unknown name is refused where it is parsed
 
 
 def _agent_rule(agent: type[AbstractAgent]) -> Any:

@@ -15,7 +15,8 @@ import tyro
 from rich.console import Console
 
 from ..envs import UnknownEnvironmentError
-from ._arguments import registry_for
+from ..train import split_cpu
+from ._arguments import last_value, registry_for
 from ._cost import cost_sheet
 from ._envs import list_envs
 from ._plot import plot
@@ -44,9 +45,11 @@ def main(args: Sequence[str] | None = None) -> None:
     Exit status: 0 done, 1 a picture could not be drawn, 2 wrong input or a disk that failed, 3 a lane diverged, 130 ended
     by Ctrl-C or SIGTERM.
     """
+    args = sys.argv[1:] if args is None else list(args)
     _keep_compiled_programs()
+    _make_devices(last_value(args, "--devices"))
     try:
-        status = _parse(sys.argv[1:] if args is None else list(args))()
+        status = _parse(args)()
     except _ERRORS as error:
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
@@ -62,6 +65,14 @@ def _keep_compiled_programs() -> None:
     if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "deepcrl" / "xla"))
+
+
+def _make_devices(asked: str | None) -> None:
+    """Before anything is parsed, since a config's checks are the first to use JAX, which then has its devices."""
+    if asked == "all":
+        split_cpu()
+    elif asked is not None and asked.isdecimal() and int(asked) > 1:
+        split_cpu(int(asked))
 
 
 def _parse(args: list[str]) -> Callable[[], int | None]:

@@ -26,7 +26,7 @@ def resume(
     Args:
         run: The run's folder.
         total_env_steps: A higher budget, to train for longer; rounded down to whole epochs.
-        devices: How many devices share the lanes, equally many each; not necessarily as many as before.
+        devices: How many devices share the lanes, as in `deepcrl train`; not necessarily as many as before.
         tensorboard: Write events for TensorBoard to the run's folder.
         wandb: Log to Weights & Biases, offline, in the run's folder.
         plots: Draw the pictures of `deepcrl train`.

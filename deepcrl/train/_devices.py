@@ -1,10 +1,14 @@
 """Lanes over several devices: every device runs its own block of them, and none waits for another."""
 
+import contextlib
+import os
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 from jax.sharding import Mesh, PartitionSpec
+
+from .._errors import check_integer
 
 
 AXIS = "lane"
@@ -68,6 +72,29 @@ def lane_mesh(devices: int | Literal["all"], lanes: int) -> Mesh | None:
             "lanes."
         )
     return None if count == 1 else Mesh(here[:count], (AXIS,))
+
+
+def split_cpu(devices: int | None = None) -> None:
+    """Has JAX take this machine's CPU for several devices, by default as many as it has cores for this process.
+
+    Small networks leave cores idle. Two lanes on two devices of one core each are up to twice as fast as one after
+    another on both. Call it before anything else of JAX; it leaves GPUs alone, a number that JAX was given before
+    (`JAX_NUM_CPU_DEVICES`), and a JAX that runs already.
+
+    **Arguments:**
+
+    - `devices`: at least 1. More than cores help where the number of lanes is no multiple of the cores.
+    """
+    if devices is not None:
+        check_integer("devices", devices)
+    chosen = jax.config.jax_num_cpu_devices >= 1  # pyright: ignore[reportAttributeAccessIssue]
+    if not chosen and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", _cores() if devices is None else devices)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def blocks_of_lanes() -> int:

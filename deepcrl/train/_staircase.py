@@ -52,7 +52,9 @@ class LaneFunction:
         self._grouped = jax.jit(self._by_depth, static_argnums=0)
         self._lane = custom_vmap(self._one)
         self._lane.def_vmap(self._add_axis)
-        self._lanes = custom_vmap(jax.jit(lambda *args: self._each(trainer, jax.vmap(ft.partial(start, trainer))(*args))))
+        self._lanes = custom_vmap(
+            jax.jit(lambda *args: self._each(trainer, jax.vmap(ft.partial(start, trainer))(*args)))
+        )
         self._lanes.def_vmap(self._merge_axes)
 
     def __call__(self, *args: PyTree) -> Any:
@@ -107,7 +109,9 @@ class LaneFunction:
         return jax.vmap(run)(states) if layout == "batched" else _one_after_another(run, states)
 
 
-def _one_after_another(run: Run, states: TrainState) -> tuple[TrainState | None, PyTree]:
+def _one_after_another(
+    run: Callable[[TrainState], tuple[TrainState | None, PyTree]], states: TrainState
+) -> tuple[TrainState | None, PyTree]:
     """A loop inside the program, whose body is the program of one lane. States change in place: more lanes take no more
     memory than their states."""
 
