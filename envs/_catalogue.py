@@ -27,7 +27,7 @@ from ._tasks import (
 
 
 ANT_CELL, HUMANOID_CELL = 4.0, 2.0  # m
-_OUR_OWN = ("medium_maze", "giant_maze")  # of the point mass alone
+_OUR_OWN = ("medium_maze", "giant_maze", "room")  # of the point mass alone
 
 
 def _custom_point_maze(
@@ -37,9 +37,10 @@ def _custom_point_maze(
     goals: CellChoice = "G",
     episode_length: int = 300,
     goal_reset: str = "resample",
+    reward: str = "sparse",
 ) -> AbstractGoalEnv:
-    maze_options = {"starts": starts, "goals": goals, "episode_length": episode_length, "goal_reset": goal_reset}
-    return PointMaze(Maze.from_text(maze), **maze_options)
+    options = {"episode_length": episode_length, "goal_reset": goal_reset, "reward": reward}
+    return PointMaze(Maze.from_text(maze), starts, goals, **options)
 
 
 def _in_maze(

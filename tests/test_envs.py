@@ -635,6 +635,30 @@ def test_success_is_within_half_a_metre(offset, success):
     assert bool(env.success(obs.achieved_goal, obs.desired_goal, wider))
 
 
+@pytest.mark.parametrize("maze", ["point_room", "point_u_maze"])
+def test_the_dense_reward_is_minus_the_distance_of_the_state_that_the_step_led_to(maze):
+    from deepcrl import envs
+
+    env, params = envs.make(maze, reward="dense")
+    _, state = env.reset(jr.key(0), params)
+    _, state = env.set_state(state, params, position=[1.0, 1.0], goal=[3.0, 1.0])  # in the U maze behind a wall
+    _, after, reward, terminated, _, info = jitted(env)[1](jr.key(0), state, jnp.array([0.0, 1.0]), params)
+    np.testing.assert_allclose(after.inner.position, [1.0, 1.04], atol=1e-6)
+    np.testing.assert_allclose(reward, -np.hypot(2.0, 0.04), rtol=1e-6)
+    np.testing.assert_allclose(reward, -info["distance"], rtol=1e-6)
+    assert not terminated
+    sparse, _ = envs.make(maze)
+    assert sparse != env
+    assert float(jitted(sparse)[1](jr.key(0), state, jnp.zeros(2), params)[2]) == 0.0
+
+
+def test_mazes_of_ones_own_have_the_dense_reward_too():
+    from deepcrl import envs
+
+    env, _ = envs.make("point_maze", maze="11111/1R0G1/11111", reward="dense", starts="free")
+    assert env == envs.PointMaze(envs.Maze.from_text("11111/1R0G1/11111"), starts="free", reward="dense")
+
+
 def test_observations_are_scaled_positions_and_velocities():
     env, params = long_maze()
     fields = {"position": [2.0, 5.0], "velocity": [0.1, -0.2], "goal": [6.0, 1.0]}
@@ -729,6 +753,7 @@ for build in (
     lambda: envs.PointMaze(maze, episode_length=2.5),
     lambda: envs.PointMaze("11111/1R0G1/11111"),
     lambda: envs.PointMaze(maze, starts=[1, 1]),
+    lambda: envs.PointMaze(maze, reward="shaped"),
 ):
     try:
         build()
@@ -737,11 +762,12 @@ for build in (
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert lines[0].startswith("ValueError `goal_reset` must be one of") and "Did you mean `cached`?" in lines[0]
     assert lines[1].startswith("TypeError `episode_length` must be an integer, got 2.5")
     assert lines[2].startswith("TypeError `maze` must be a `Maze`") and "`Maze.from_text`" in lines[2]
     assert lines[3].startswith("ValueError `starts` must be 'R'") and "got [1, 1]" in lines[3]
+    assert lines[4].startswith("ValueError `reward` must be one of ['sparse', 'dense'], got 'shaped'")
 
 
 def test_unknown_names_are_answered_with_close_ones():

@@ -112,6 +112,16 @@ def test_the_training_grids_of_the_table_have_no_free_cell_without_a_letter():
     assert {name: MAZES[name].cells("0") for name in names} == {name: [] for name in names}
 
 
+def test_the_room_has_no_walls_inside_and_starts_in_its_middle():
+    from deepcrl.envs import MAZES
+
+    room = MAZES["room"]
+    assert room.shape == (7, 7)
+    assert not room.walls[1:-1, 1:-1].any()
+    assert room.cells("R") == [(3, 3)]
+    assert len(room.cells("G")) == len(room.free) - 1 == 24
+
+
 def test_eval_grids_keep_the_walls_and_the_start_and_only_some_goals():
     from deepcrl.envs import MAZES
 

@@ -1,4 +1,4 @@
-"""The grids of the paper's mazes (R start, G goal, 1 wall, 0 free), and two larger ones of our own.
+"""The grids of the paper's mazes (R start, G goal, 1 wall, 0 free), and two larger ones and an open room of our own.
 
 A `_eval` grid keeps the walls of its maze and only the far goals. The published code has two evaluation grids for the
 big maze: `big_maze_eval`, the ant's, has nine goals; `big_maze_eval_ten`, the humanoid's, one more, nearer to the start.
@@ -273,6 +273,15 @@ _GRIDS = {
         1000111010101G1G1G1G1
         1010000000001G1GGGGG1
         111111111111111111111
+    """,
+    "room": """
+        1111111
+        1GGGGG1
+        1GGGGG1
+        1GGRGG1
+        1GGGGG1
+        1GGGGG1
+        1111111
     """,
 }
 

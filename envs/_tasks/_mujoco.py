@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 import functools as ft
-from typing import Literal, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -14,13 +14,11 @@ from deepcrl._typing import BoolScalar, Key, Scalar
 
 from .._api import AbstractGoalEnv
 from .._physics import AbstractEngine, EngineName, ENGINES, make_engine, PhysicsState
+from ._reward import Reward, REWARDS
 
 
 if TYPE_CHECKING:
     import mujoco
-
-
-Reward = Literal["sparse", "dense"]
 
 
 class MujocoState(eqx.Module):
@@ -63,7 +61,7 @@ class AbstractMujocoEnv(AbstractGoalEnv):
     reward: Reward = eqx.field(default="sparse", static=True, kw_only=True)
 
     def __check_init__(self):
-        check_choice("reward", self.reward, ("sparse", "dense"))
+        check_choice("reward", self.reward, REWARDS)
         if self.engine is not None:
             check_choice("engine", self.engine, ENGINES)
 

@@ -6,11 +6,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from deepcrl._errors import check_choice
 from deepcrl._typing import BoolScalar, Key, Scalar
 
 from .._api import AbstractGoalEnv, GoalObservation
 from .._mazes import CellChoice, choose_cells, draw_index, Maze
 from .._spaces import Box
+from ._reward import Reward, REWARDS
 
 
 HALF_WIDTH = 0.2  # of the body, a square, in m; a cell is 1 m wide
@@ -53,8 +55,8 @@ class PointMaze(AbstractGoalEnv):
     A step makes $v \leftarrow 0.8\, v + 0.04\, a$, then moves the body along one axis after the other by $v$; a move into
     a wall is refused and its velocity zeroed, so the top speed is 0.2 m a step. With the maze's centre $c$ and
     $r$ its smaller half-side (in m, to the centres of the outer cells), the observation is $((p - c) / r,\; 5 v)$, and
-    goals are $(p - c) / r$. An episode never terminates; the reward is 1 within 0.5 m of the goal,
-    else 0.
+    goals are $(p - c) / r$. An episode never terminates. The `"sparse"` reward is 1 within 0.5 m of the goal, else 0; the
+    `"dense"` one is minus the straight-line distance to the goal in m, whatever walls are in between.
     """
 
     maze: Maze = eqx.field(static=True)
@@ -63,12 +65,15 @@ class PointMaze(AbstractGoalEnv):
     """Start cells: `"R"` (so marked), `"free"`, or one (row, column)."""
     goals: CellChoice = eqx.field(default="G", static=True)
     """Goal cells: `"G"` (so marked), `"free"`, or one (row, column)."""
+    reward: Reward = eqx.field(default="sparse", static=True, kw_only=True)
+    """`"sparse"` or `"dense"`, of the state that a step led to."""
 
     def __check_init__(self):
         if not isinstance(self.maze, Maze):
             raise TypeError(f"`maze` must be a `Maze`, got {self.maze!r}. Read a text grid by `Maze.from_text`.")
         choose_cells(self.maze, "starts", self.starts, "R")
         choose_cells(self.maze, "goals", self.goals, "G")
+        check_choice("reward", self.reward, REWARDS)
 
     def cell_weights(self, cells: list[tuple[int, int]]) -> Float[Array, "row col"]:
         """Weights for [`deepcrl.envs.PointMazeParams`][]: 1 at the given cells, 0 elsewhere."""
@@ -123,7 +128,10 @@ class PointMaze(AbstractGoalEnv):
             velocity = jnp.where(blocked, (1.0 - axis) * velocity, velocity)
         inner = PointMazeState(position=position, velocity=velocity, goal=inner.goal)
         seen = self.observe(inner, params)
-        reward = self.success(seen.achieved_goal, seen.desired_goal, params).astype(jnp.float32)
+        if self.reward == "dense":
+            reward = -self.distance(seen.achieved_goal, seen.desired_goal, params)
+        else:
+            reward = self.success(seen.achieved_goal, seen.desired_goal, params).astype(jnp.float32)
         return inner, reward, jnp.zeros((), bool)
 
     def observe(self, inner: PointMazeState, params: PointMazeParams) -> GoalObservation:

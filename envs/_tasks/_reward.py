@@ -1,0 +1,7 @@
+"""The kinds of reward that tasks offer."""
+
+from typing import Literal
+
+
+Reward = Literal["sparse", "dense"]
+REWARDS = ("sparse", "dense")
