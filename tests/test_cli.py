@@ -52,6 +52,12 @@ def test_train_draws_pictures(run, name):
     assert len(picture) > 5_000
 
 
+def test_pictures_of_an_agent_without_a_critic_are_drawn_too(tmp_path):
+    at, out = SIZES.index("--repr-dim"), tmp_path / "run"
+    assert deepcrl("train", "point_u_maze", *SIZES[:at], *SIZES[at + 2 :], "--agent", "GCSL", "--out", out) == 0
+    assert {path.name for path in out.glob("*.png")} == {"learning_curve.png", "maze.png"}
+
+
 def test_a_run_is_not_overwritten_unless_told(run, capsys):
     before = (run / "metrics.jsonl").read_bytes()
     assert deepcrl("train", "point_u_maze", *SIZES, "--out", run) == 2

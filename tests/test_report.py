@@ -57,6 +57,18 @@ def test_learning_curves_are_drawn(tmp_path, lanes):
     assert_png(path)
 
 
+@pytest.mark.parametrize("logged", [("success_any", "loss"), ("success_any", "critic/value", "actor/entropy")])
+def test_learning_curves_show_what_an_agent_logs_of_the_usual(tmp_path, logged):
+    from deepcrl.report import plot_learning_curve
+
+    data = [{**row, **dict.fromkeys(logged[1:], 0.5)} for row in rows()]
+    data = [{name: value for name, value in row.items() if name != "loss" or "loss" in logged} for row in data]
+    usual, named = tmp_path / "usual.png", tmp_path / "named.png"
+    plot_learning_curve(data, usual)
+    plot_learning_curve(data, named, metrics=logged)
+    assert usual.read_bytes() == named.read_bytes()
+
+
 def test_a_picture_depends_on_its_numbers(tmp_path):
     from deepcrl.report import plot_learning_curve
 

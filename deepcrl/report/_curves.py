@@ -18,16 +18,20 @@ LABELS = {
     "distance": "distance to the goal at the end",
     "critic/loss": "critic loss (nats)",
     "critic/accuracy": "critic accuracy in the batch",
+    "critic/value": "critic value",
     "alpha/alpha": "entropy weight",
     "actor/entropy": "policy entropy (nats)",
+    "loss": "loss (nats)",
 }
+# Agents differ in what they log: of these, what there is.
+_USUAL = ("success_any", "time_at_goal", "critic/accuracy", "critic/value", "actor/entropy", "loss")
 
 
 def plot_learning_curve(
     rows: Sequence[dict[str, Any]],
     path: str | Path,
     *,
-    metrics: Sequence[str] = ("success_any", "time_at_goal", "critic/accuracy", "actor/entropy"),
+    metrics: Sequence[str] | None = None,
     title: str = "",
 ) -> Path:
     """Draws metrics against environment steps: a thin line per lane, a thick one for their mean.
@@ -36,13 +40,15 @@ def plot_learning_curve(
 
     - `rows`: as logged, one per epoch and lane.
     - `path`: the picture to write.
-    - `metrics`: names of columns, one panel each.
+    - `metrics`: names of columns, one panel each; by default success, and what the agent logs of critic value or accuracy,
+        entropy and loss.
     - `title`: of the picture.
 
     **Raises:** `ValueError` for no rows, or a metric that they do not hold.
     """
     if not rows:
         raise ValueError("There is nothing to draw: no rows were logged.")
+    metrics = [name for name in _USUAL if name in rows[0]] if metrics is None else metrics
     for name in metrics:
         if name not in rows[0]:
             raise ValueError(f"No metric is named {name!r}; the rows hold {sorted(rows[0])}.")
