@@ -26,7 +26,7 @@ import numpy as np
 
 from deepcrl import Config, make_train
 from deepcrl.agents import SAC
-from deepcrl.envs import FlatObservation, LegacyStep
+from deepcrl.envs import Box, FlatObservation, LegacyStep
 from deepcrl.eval import EvalMetrics, evaluate
 
 
@@ -37,12 +37,25 @@ GAMMA, TAU = 0.95, 0.005
 
 
 class GymnaxEnv:
-    """What rejax asks of an environment; it reads `default_params` even where it is given parameters."""
+    """What rejax reads of an environment: parameters as a property, spaces of Gymnax's own kind."""
 
     def __init__(self, env: LegacyStep, params: Any):
-        self.default_params = params
+        self.default_params, self._env = params, env
         self.reset, self.step = env.reset, env.step
-        self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def observation_space(self, params: Any) -> Any:
+        """As Gymnax's."""
+        return _as_gymnax(self._env.observation_space(params))
+
+    def action_space(self, params: Any) -> Any:
+        """As Gymnax's."""
+        return _as_gymnax(self._env.action_space(params))
+
+
+def _as_gymnax(box: Box) -> Any:
+    from gymnax.environments import spaces  # pyright: ignore[reportMissingImports]
+
+    return spaces.Box(box.low, box.high, box.shape, jnp.float32)
 
 
 def our_config(env_steps: int, epochs: int, width: int, batch_size: int) -> Config:

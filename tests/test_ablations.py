@@ -124,4 +124,4 @@ def test_the_variants_that_come_with_it(recipe):
     }
     assert {config.agent.depth for config in configs.values()} == {32}
     assert scale.seeds == 3
-    assert all(config.updates_per_step * 40 == config.env_steps_per_step for config in configs.values())
+    assert all(config.updates_per_step * 25 == config.env_steps_per_step for config in configs.values())

@@ -49,7 +49,7 @@ def plot_groups(
             _draw_final(right, index, group, COLOURS[index % len(COLOURS)], level)
         left.set_xlabel("env steps (millions)", fontsize=9)
         left.set_xlim(left=0.0)
-        left.legend(fontsize=8, frameon=False, loc="upper left")
+        left.legend(fontsize=8, frameon=False, loc="best")
         right.set_xticks(range(len(groups)), [str(group.value) for group in groups])
         right.set_xlim(-0.6, len(groups) - 0.4)
         right.set_xlabel(by, fontsize=9)
