@@ -60,7 +60,7 @@ def _as_gymnax(box: Box) -> Any:
 
 def our_config(env_steps: int, epochs: int, width: int, batch_size: int) -> Config:
     """One update per 16 environment steps, after a prefill of one episode of each environment."""
-    learning_rates = {"actor_lr": LEARNING_RATE, "critic_lr": LEARNING_RATE, "alpha_lr": LEARNING_RATE}
+    learning_rates: dict[str, Any] = {"actor_lr": LEARNING_RATE, "critic_lr": LEARNING_RATE, "alpha_lr": LEARNING_RATE}
     prefill = NUM_ENVS * EPISODE_LENGTH
     return Config(
         env="point_room",

@@ -43,6 +43,9 @@ def _parts(agent: AbstractAgent) -> Iterator[type[Any]]:
         yield TwinCritic
         if agent.hindsight != "none":
             yield GoalMixture
+    for part in settings.values():
+        if isinstance(part, AbstractAgent):
+            yield from _parts(part)
     if "trunk" in settings:
         yield BLOCK_TYPES[agent.trunk.block]
         yield ResidualTrunk

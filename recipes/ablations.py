@@ -46,16 +46,22 @@ class Scale:
     seeds: int
 
 
-def read_settings(file: Path, scale: str) -> tuple[dict[str, Config], Scale]:
-    """The config of every variant by name, and how much the scale trains."""
+def read_scale(file: Path, scale: str) -> Scale:
+    """How much is trained."""
     tables = tomllib.loads(file.read_text())
-    values, variants = tables.pop("config"), tables.pop("variants")
-    if scale not in tables:
-        raise SystemExit(f"error: {file} has no scale {scale!r}; it has {', '.join(tables)}.")
-    what = Scale(**tables[scale])
+    known = [name for name in tables if name not in ("config", "variants")]
+    if scale not in known:
+        raise SystemExit(f"error: {file} has no scale {scale!r}; it has {', '.join(known)}.")
+    return Scale(**tables[scale])
+
+
+def read_variants(file: Path, what: Scale) -> dict[str, Config]:
+    """The config of every variant by name."""
+    tables = tomllib.loads(file.read_text())
+    values, variants = tables["config"], tables["variants"]
     base = Config.from_dict({**values, "total_env_steps": what.total_env_steps, "epochs": what.epochs})
     agents = {name: dataclasses.replace(base.agent, trunk=Trunk(**fields)) for name, fields in variants.items()}
-    return {name: dataclasses.replace(base, agent=agent) for name, agent in agents.items()}, what
+    return {name: dataclasses.replace(base, agent=agent) for name, agent in agents.items()}
 
 
 def train_variant(config: Config, seeds: int, folder: Path, console: Console) -> bool:
@@ -110,8 +116,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/ablations"))
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".toml"))
     arguments = parser.parse_args()
-    configs, scale = read_settings(arguments.settings, arguments.scale)
-    split_cpu(scale.seeds)
+    scale = read_scale(arguments.settings, arguments.scale)
+    split_cpu(scale.seeds)  # before a config is built, which asks JAX for arrays
+    configs = read_variants(arguments.settings, scale)
     console = Console()
     for name, config in configs.items():
         console.print(f"[bold]{name}[/bold]: {config.agent.trunk}")

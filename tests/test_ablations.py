@@ -56,6 +56,11 @@ def call(recipe, monkeypatch, settings, out, *arguments):
     recipe["main"]()
 
 
+def read(recipe, file, name):
+    scale = recipe["read_scale"](file, name)
+    return recipe["read_variants"](file, scale), scale
+
+
 @pytest.fixture(scope="module")
 def out(recipe, settings, tmp_path_factory):
     """What the recipe writes."""
@@ -91,7 +96,7 @@ def test_variants_differ_in_the_switch_alone_and_learn_differently(out):
 
 
 def test_a_finished_run_is_not_made_again(recipe, settings, out):
-    configs, scale = recipe["read_settings"](settings, "tiny")
+    configs, scale = read(recipe, settings, "tiny")
     before = (out / "base" / "metrics.jsonl").read_text()
     assert not recipe["train_variant"](configs["base"], scale.seeds, out / "base", Console(quiet=True))
     assert (out / "base" / "metrics.jsonl").read_text() == before
@@ -101,7 +106,7 @@ def test_a_finished_run_is_not_made_again(recipe, settings, out):
 
 def test_an_unknown_scale_is_refused(recipe, settings):
     with pytest.raises(SystemExit, match="no scale 'huge'; it has tiny"):
-        recipe["read_settings"](settings, "huge")
+        recipe["read_scale"](settings, "huge")
 
 
 def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch, tmp_path):
@@ -115,7 +120,7 @@ def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch,
 def test_the_variants_that_come_with_it(recipe):
     from deepcrl.nn import Trunk
 
-    configs, scale = recipe["read_settings"](SCRIPT.with_suffix(".toml"), "laptop")
+    configs, scale = read(recipe, SCRIPT.with_suffix(".toml"), "laptop")
     assert {name: config.agent.trunk for name, config in configs.items()} == {
         "base": Trunk(),
         "no_norm": Trunk(norm="none"),

@@ -2,6 +2,7 @@
 
 from ._api import (
     AbstractAgent as AbstractAgent,
+    Actor as Actor,
     AGENTS as AGENTS,
     AgentSpec as AgentSpec,
     Batch as Batch,
@@ -9,6 +10,7 @@ from ._api import (
     Outcome as Outcome,
 )
 from ._cloning import CloningMetrics as CloningMetrics, CloningState as CloningState, GCBC as GCBC, GCSL as GCSL
+from ._collector import WithCollector as WithCollector, WithCollectorState as WithCollectorState
 from ._crl import (
     Critic as Critic,
     CriticMetrics as CriticMetrics,
@@ -23,4 +25,4 @@ from ._td import TDMetrics as TDMetrics
 from ._td3 import PolicyMetrics as PolicyMetrics, TD3 as TD3, TD3Metrics as TD3Metrics, TD3State as TD3State
 
 
-AGENTS.update({agent.__name__: agent for agent in (CRL, SAC, TD3, GCBC, GCSL, Random)})
+AGENTS.update({agent.__name__: agent for agent in (CRL, SAC, TD3, GCBC, GCSL, Random, WithCollector)})

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, TYPE_CHECKING
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -89,6 +89,17 @@ class Hypers(eqx.Module):
         return cls(**{k: jnp.asarray(v, jnp.int32 if k in depths else jnp.float32) for k, v in values.items()})
 
 
+class Actor(NamedTuple):
+    """Who acts: an agent, what it learnt, and its numbers."""
+
+    agent: "AbstractAgent"
+    """Structure."""
+    state: PyTree
+    """Its state."""
+    hypers: Hypers
+    """Its numbers."""
+
+
 class AbstractAgent(abc.ABC):
     """The interface of agents. Implementations are frozen dataclasses of plain values: structure here, arrays in states.
 
@@ -126,6 +137,10 @@ class AbstractAgent(abc.ABC):
     @abc.abstractmethod
     def init(self, spec: AgentSpec, *, key: Key) -> PyTree:
         """A fresh agent state."""
+
+    def collecting(self, state: PyTree, hypers: Hypers) -> Actor:
+        """Who acts in the training environments: the agent itself, unless it says otherwise."""
+        return Actor(self, state, hypers)
 
     @abc.abstractmethod
     def act(

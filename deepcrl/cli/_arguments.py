@@ -1,5 +1,6 @@
 """How the fields of a config that are not plain values are read from the command line."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -42,8 +43,14 @@ def last_value(args: Sequence[str], option: str) -> str | None:
     return next((value for name, *values in reversed(pairs) if name == option for value in values), None)
 
 
+def _plain_agents() -> dict[str, type[AbstractAgent]]:
+    """The agents without agents in their fields: options are not nested."""
+    holds_agent = lambda agent: any(field.type is AbstractAgent for field in dataclasses.fields(agent))
+    return {name: agent for name, agent in AGENTS.items() if not holds_agent(agent)}
+
+
 def _agent_named(args: Sequence[str]) -> type[AbstractAgent]:
-    return AGENTS.get(last_value(args, "--agent") or "", CRL)  # an unknown name is refused where it is parsed
+    return _plain_agents().get(last_value(args, "--agent") or "", CRL)  # an unknown name is refused where it is parsed
 
 
 def _agent_rule(agent: type[AbstractAgent]) -> Any:
@@ -53,7 +60,7 @@ def _agent_rule(agent: type[AbstractAgent]) -> Any:
     def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
         if not isinstance(info.default, AbstractAgent) or info.default is default:  # the latter: its own fields
             return None
-        names: Any = Literal[tuple(AGENTS)]  # pyright: ignore[reportInvalidTypeForm]
+        names: Any = Literal[tuple(_plain_agents())]  # pyright: ignore[reportInvalidTypeForm]
         return StructConstructorSpec(
             instantiate=lambda agent, settings: settings,
             fields=(

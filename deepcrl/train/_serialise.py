@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import tomli_w
 
 from .._errors import did_you_mean
-from ..agents import AGENTS
+from ..agents import AbstractAgent, AGENTS
 
 
 C = TypeVar("C")
@@ -17,14 +17,14 @@ _PLAIN = bool | int | float | str
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Fields that are not `None`, in order; `agent` becomes a table with the agent's `name`."""
+    """Fields that are not `None`, in order; an agent becomes a table with its `name`."""
     values = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if field.name == "agent":
+        if field.type is AbstractAgent:
             if AGENTS.get(type(value).__name__) is not type(value):
                 raise ValueError(
-                    f"`agent` has no name to be written by: {value!r}. Enter its class in `agents.AGENTS`."
+                    f"`{field.name}` has no name to be written by: {value!r}. Enter its class in `agents.AGENTS`."
                 )
             value = {"name": type(value).__name__, **to_dict(value)}
         elif field.name == "env_options":
@@ -60,22 +60,25 @@ def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
     for name in kwargs:
         if name not in known:
             raise ValueError(f"`{cls.__name__}` has no field {name!r}. {did_you_mean(name, known)}")
-    if isinstance(kwargs.get("agent"), Mapping):
-        agent = dict(kwargs["agent"])
-        agent_name = agent.pop("name", None)
-        if agent_name not in AGENTS:
-            raise ValueError(
-                f"`agent.name` must name an agent, got {agent_name!r}. {did_you_mean(str(agent_name), AGENTS)}"
-            )
-        kwargs["agent"] = from_dict(AGENTS[agent_name], agent)
     for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
-        if _is_nested(field) and isinstance(kwargs.get(field.name), Mapping):
-            kwargs[field.name] = from_dict(type(field.default), kwargs[field.name])
+        given = kwargs.get(field.name)
+        if field.type is AbstractAgent and isinstance(given, Mapping):
+            kwargs[field.name] = _agent(field.name, given)
+        if _is_nested(field) and isinstance(given, Mapping):
+            kwargs[field.name] = from_dict(type(field.default), given)
     if isinstance(kwargs.get("env_options"), Mapping):
         kwargs["env_options"] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in kwargs["env_options"].items()
         }
     return cls(**kwargs)
+
+
+def _agent(field: str, values: Mapping[str, Any]) -> AbstractAgent:
+    settings = dict(values)
+    name = settings.pop("name", None)
+    if name not in AGENTS:
+        raise ValueError(f"`{field}.name` must name an agent, got {name!r}. {did_you_mean(str(name), AGENTS)}")
+    return from_dict(AGENTS[name], settings)
 
 
 def to_json(config: Any) -> str:

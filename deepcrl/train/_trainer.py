@@ -161,7 +161,7 @@ class Trainer:
     @jax.named_scope("deepcrl.collect")
     def _collect(self, state: TrainState) -> tuple[TrainState, Spread]:
         action_space = self.env.action_space(self.env_params)
-        policy = acting_policy(self.agent, state.agent, state.hypers, self.config.collect_actions)
+        policy = acting_policy(*self.agent.collecting(state.agent, state.hypers), self.config.collect_actions)
 
         def step(
             carry: tuple[EnvState, GoalObservation, Failures], key: Key
