@@ -50,7 +50,8 @@ def plot_groups(
         left.set_xlabel("env steps (millions)", fontsize=9)
         left.set_xlim(left=0.0)
         left.legend(fontsize=8, frameon=False, loc="best")
-        right.set_xticks(range(len(groups)), [str(group.value) for group in groups])
+        names = [str(group.value) for group in groups]
+        right.set_xticks(range(len(groups)), names, rotation=20 if sum(map(len, names)) > 24 else 0)
         right.set_xlim(-0.6, len(groups) - 0.4)
         right.set_xlabel(by, fontsize=9)
         right.set_title(f"mean of the last {last} evaluations", fontsize=9)
