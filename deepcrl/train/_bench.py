@@ -81,8 +81,8 @@ def _updates(
     depth: int, width: int, batch_size: int, lanes: int, layers: int
 ) -> tuple[Callable[[], Any], int, float, int]:
     """A compiled scan of updates, how many they are, operations of one of one lane, and bytes that the program needs."""
-    sizes = {"critic_depth": depth, "actor_depth": min(depth, 512), "width": width}
-    agent, plain = CRL(**sizes, remat=depth >= 64), CRL(**sizes)
+    plain = CRL(critic_depth=depth, actor_depth=min(depth, 512), width=width)
+    agent = dataclasses.replace(plain, remat=depth >= 64)
     spec, hypers = AgentSpec(observation_size=29, goal_size=2, action_size=8), agent.hypers()
     batch = Batch(
         observation=jr.normal(jr.key(1), (batch_size, spec.observation_size)),
