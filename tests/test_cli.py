@@ -288,3 +288,22 @@ def run_cost(capsys, *args):
         main(["cost", "point_u_maze", "--width", "8", "--no-measured", *args])
     printed = capsys.readouterr()
     return printed.out, printed.err, exit.value.code
+
+
+def test_bench_times_what_it_is_asked_for(tmp_path, capsys):
+    file = tmp_path / "speed.json"
+    sizes = ["--width", 8, "--batch-size", 8, "--repeats", 1, "--json-file", file]
+    assert deepcrl("bench", "--depths", 4, "--lanes", 1, 2, *sizes) == 0
+    assert "CRL, width 8, batch 8" in capsys.readouterr().out
+    rows = json.loads(file.read_text())["rows"]
+    assert [(row["depth"], row["lanes"]) for row in rows] == [(4, 1), (4, 2)]
+    # Operations are counted, of one lane, and times are measured.
+    one, two = (row["flops_per_second"] / row["updates_per_second"] for row in rows)
+    assert one == pytest.approx(two) and one > 8 * 8 * 8
+    assert rows[0]["share"] == pytest.approx(rows[0]["flops_per_second"] / rows[0]["chain_flops_per_second"])
+
+
+@pytest.mark.parametrize("option, message", [("--depths", "multiple of 4; got 6"), ("--lanes", "`lanes` must be")])
+def test_bench_refuses_before_it_measures(option, message, capsys):
+    assert deepcrl("bench", option, {"--depths": 6, "--lanes": 0}[option]) == 2
+    assert message in one_line_error(capsys)

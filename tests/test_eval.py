@@ -21,13 +21,14 @@ RIGHT, LEFT = jnp.array([0.0, 1.0]), jnp.array([0.0, -1.0])
     lengths=hnp.arrays(np.int32, ENVS, elements=st.integers(1, TIME)),
     success=hnp.arrays(bool, (TIME, ENVS)),
     distance=hnp.arrays(np.float32, (TIME, ENVS), elements=st.floats(0.0, 100.0, width=32)),
+    failed=hnp.arrays(bool, (TIME, ENVS)),
 )
-def test_metrics_are_means_over_first_episodes(lengths, success, distance):
+def test_metrics_are_means_over_first_episodes(lengths, success, distance, failed):
     from deepcrl.eval import Episodes
 
     alive = np.arange(TIME)[:, None] < lengths[None, :]
-    arrays = {"alive": jnp.asarray(alive), "success": jnp.asarray(success), "distance": jnp.asarray(distance)}
-    metrics = METRICS(Episodes(obs=None, **arrays))
+    arrays = {"alive": alive, "success": success, "distance": distance, "failed": failed}
+    metrics = METRICS(Episodes(obs=None, **{name: jnp.asarray(array) for name, array in arrays.items()}))
     first = [(success[:n, env], distance[:n, env]) for env, n in enumerate(lengths)]
     close = lambda actual, desired: np.testing.assert_allclose(actual, desired, rtol=1e-5, atol=1e-5)
     close(metrics.success_any, np.mean([hits.any() for hits, _ in first]))
@@ -35,6 +36,7 @@ def test_metrics_are_means_over_first_episodes(lengths, success, distance):
     close(metrics.success_end, np.mean([hits[-1] for hits, _ in first]))
     close(metrics.distance, np.mean([far[-1] for _, far in first], dtype=np.float64))
     close(metrics.episode_length, np.mean(lengths))
+    close(metrics.failed_episodes, np.mean([failed[:n, env].any() for env, n in enumerate(lengths)]))
 
 
 @pytest.fixture(scope="module")

@@ -152,3 +152,12 @@ def test_a_robot_that_broke_down_breaks_down_again():
     np.testing.assert_array_equal(failures.action, action[1])
     after, _, ended = env.step_env(jr.key(0), failures.inner, failures.action, params)
     assert ended and after.physics.failed and jnp.isfinite(after.physics.qvel).all()
+
+
+@pytest.mark.parametrize("push, failed, length", [(1.0, 1.0, 1.0), (0.0, 0.0, 5.0)])
+def test_evaluations_count_the_episodes_that_broke_down(push, failed, length):
+    from deepcrl.eval import evaluate
+
+    env = fragile_class()(episode_length=5)
+    metrics = evaluate(env, env.default_params(), lambda *_, key: jnp.array([push, 0.0]), 3, key=jr.key(0))
+    assert (metrics.failed_episodes, metrics.episode_length) == (failed, length)

@@ -136,7 +136,7 @@ def test_numbers_that_are_not_finite_are_null_in_valid_json():
     def of(value):
         steps = jnp.int32(7)
         counts = {"env_steps": steps, "grad_steps": steps, "failed_steps": steps, "diverged": jnp.bool_(False)}
-        return Metrics(**counts, action_std=value, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 5))
+        return Metrics(**counts, action_std=value, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 6))
 
     values = [math.nan, math.inf, -math.inf, 0.5]
     rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), [1, 2, 3, 4], epoch=3, measured={"seconds": 0.123})

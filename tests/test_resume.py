@@ -113,6 +113,7 @@ def test_lanes_of_different_depth_go_on_bit_for_bit(tmp_path):
     from deepcrl import lanes
     from deepcrl.io import resume, run
 
+    jax.config.update("jax_disable_most_optimizations", True)  # it compiles more than it runs
     long, short = (tiny(agent={"depth": 16}, epochs=n, total_env_steps=80 + 40 * n) for n in (4, 2))
     seeds, hypers = lanes(long, seeds=[0], depth=[4, 8, 12, 16])
     straight = run(long, seeds=seeds.tolist(), hypers=hypers, out=tmp_path / "straight")

@@ -255,10 +255,14 @@ def test_evaluation_of_a_state_is_deterministic_and_the_one_in_the_metrics(train
 
 
 def test_the_policy_is_the_agents(train, result):
+    from deepcrl import make_train
+
     policy, noisy = train.policy(result.state), train.policy(result.state, deterministic=False)
     observation, goal, one, two = jnp.ones(4), jnp.zeros(2), jr.key(1), jr.key(2)
     assert_equal(policy(observation, goal, key=one), policy(observation, goal, key=two))
     assert (noisy(observation, goal, key=one) != noisy(observation, goal, key=two)).all()
+    as_evaluated = make_train(tiny(eval_actions="stochastic")).policy(result.state)
+    assert_equal(as_evaluated(observation, goal, key=one), noisy(observation, goal, key=one))
     mean = result.state.agent.policy(observation, goal).mean
     np.testing.assert_allclose(policy(observation, goal, key=one), jnp.tanh(mean), atol=1e-6)
 

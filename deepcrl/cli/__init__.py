@@ -1,3 +1,3 @@
-"""The command line: `deepcrl train|resume|eval|export|envs`."""
+"""The command line: `deepcrl train`, `deepcrl resume` and so on."""
 
 from ._main import main as main

@@ -17,6 +17,7 @@ from rich.console import Console
 from ..envs import UnknownEnvironmentError
 from ..train import split_cpu
 from ._arguments import last_value, registry_for
+from ._bench import bench
 from ._cost import cost_sheet
 from ._envs import list_envs
 from ._plot import plot
@@ -34,6 +35,7 @@ _COMMANDS = {
     "plot": plot,
     "render": render,
     "cost": cost_sheet,
+    "bench": bench,
     "envs": list_envs,
 }
 _ERRORS = (ValueError, TypeError, MemoryError, OSError, ImportError, UnknownEnvironmentError)

@@ -29,6 +29,8 @@ class EvalMetrics(eqx.Module):
     """Distance to the goal after the last step, in the environment's unit."""
     episode_length: Float[Array, "*axes"]
     """Steps per episode."""
+    failed_episodes: Float[Array, "*axes"]
+    """Share of episodes that a simulation's break-down ended."""
 
 
 class Episodes(eqx.Module):
@@ -42,6 +44,8 @@ class Episodes(eqx.Module):
     """Success after the step."""
     distance: Float[Array, "*time env"]
     """Distance to the goal after the step."""
+    failed: Bool[Array, "*time env"]
+    """Whether the simulation broke down in the step."""
 
     def metrics(self) -> EvalMetrics:
         """The means over environments."""
@@ -58,6 +62,7 @@ class Episodes(eqx.Module):
             success_end=jnp.take_along_axis(success, last, axis=0)[0].astype(jnp.float32),
             distance=jnp.take_along_axis(self.distance, last, axis=0)[0],
             episode_length=steps.astype(jnp.float32),
+            failed_episodes=jnp.any(self.failed & self.alive, axis=0).astype(jnp.float32),
         )
 
 
@@ -89,7 +94,8 @@ def rollout_episodes(
         )
         new_obs, state, _, terminated, truncated, info = batched_step(env, params, state, action, key=step_key)
         seen = obs if keep_obs else None
-        record = Episodes(obs=seen, alive=alive, success=info["success"], distance=info["distance"])
+        told = {name: info[name] for name in ("success", "distance", "failed")}
+        record = Episodes(obs=seen, alive=alive, **told)
         return (new_obs, state, alive & ~(terminated | truncated)), record
 
     alive = jnp.ones(num_envs, bool)

@@ -60,7 +60,13 @@ _RULES = (
     ),
     # The least noise of a tanh-Gaussian policy where tanh is steepest: the states make no difference either.
     _Rule("policy", ("action_std",), math.exp(LOG_STD_MIN), math.inf, "the policy is dead, all actions are the same"),
-    _Rule("physics", ("failed_steps",), 0.0, 0.0, "simulations came to numbers that are not finite and were reset"),
+    _Rule(
+        "physics",
+        ("failed_steps", "failed_episodes"),
+        0.0,
+        0.0,
+        "simulations came to numbers that are not finite and were reset",
+    ),
 )
 
 

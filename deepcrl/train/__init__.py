@@ -1,5 +1,6 @@
 """Training: configs, the training function, lanes."""
 
+from ._bench import LearnerSpeed as LearnerSpeed, time_learner as time_learner
 from ._collected import Failures as Failures
 from ._config import Config as Config, env_spec as env_spec, EnvOptions as EnvOptions
 from ._cost import Cost as Cost, cost as cost, measure as measure, Speed as Speed

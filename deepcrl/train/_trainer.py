@@ -95,9 +95,16 @@ class Trainer:
         """Bytes of one lane's `TrainState`, buffer included; nothing is allocated to find out."""
         return tree_bytes(self.lane_shapes())
 
-    def policy(self, state: TrainState, *, deterministic: bool = True):
-        """The policy of one lane: a function `policy(observation, goal, key=key)` of one sample."""
-        actions = "deterministic" if deterministic else "stochastic"
+    def policy(self, state: TrainState, *, deterministic: bool | None = None):
+        """The policy of one lane: a function `policy(observation, goal, key=key)` of one sample.
+
+        **Arguments:**
+
+        - `state`: of the lane.
+        - `deterministic`: the mode, or samples; by default as evaluations act, `config.eval_actions`.
+        """
+        chosen = {None: self.config.eval_actions, True: "deterministic", False: "stochastic"}
+        actions = chosen[deterministic]
         return acting_policy(self.agent, state.agent, state.hypers, actions)
 
     def _checked(self, hypers: Hypers | None) -> Hypers:
