@@ -343,7 +343,7 @@ def mutate_the_json(data, folder):
 
 
 @hypothesis.settings(
-    max_examples=2 * hypothesis.settings().max_examples, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=4 * hypothesis.settings().max_examples, suppress_health_check=list(hypothesis.HealthCheck)
 )
 @hypothesis.given(data=st.data())
 def test_a_mutated_checkpoint_is_a_clean_error_or_loads_correctly(small, tmp_path_factory, data):

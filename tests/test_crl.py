@@ -262,6 +262,23 @@ def test_one_batch_is_learnt_by_heart(state):
     assert critic.logits_pos[-1] > critic.logits_neg[-1] + 2.0
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"energy": name} for name in ("l2_squared", "l1", "dot", "cosine", "mrn")]
+    + [{"loss": name} for name in ("backward_infonce", "symmetric_infonce", "binary_nce", "flatnce")],
+    ids=lambda settings: next(iter(settings.values())),
+)
+def test_every_energy_and_loss_learns_a_batch(settings):
+    from deepcrl.agents import CRL
+
+    agent = CRL(depth=4, width=8, repr_dim=6, critic_lr=1e-2, **settings)
+    batch, state = random_batch(jr.key(5), BATCH), fresh_state(agent, OBS, GOAL, ACTION)
+    step = lambda state, key: agent.update(state, batch, agent.hypers(), key=key)
+    state, metrics = jax.jit(lambda state: jax.lax.scan(step, state, jr.split(jr.key(6), 400)))(state)
+    assert all(np.isfinite(leaf).all() for leaf in jtu.tree_leaves((state, metrics)))
+    assert metrics.critic.accuracy[-20:].min() >= 0.9 > metrics.critic.accuracy[0]
+
+
 def test_the_deterministic_action_is_the_squashed_mean_and_a_sample_is_not(agent, state, batches):
     batch, hypers = batches[0], agent.hypers()
     mean, log_std = reference_policy(state.policy, batch.observation, batch.goal)
