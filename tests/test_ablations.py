@@ -2,26 +2,13 @@
 
 import csv
 import json
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
+from recipe_runs import call, load, RECIPES, write_settings
 from rich.console import Console
 
 
-SCRIPT = Path(__file__).parent.parent / "recipes" / "ablations.py"
 TINY = """
-[config]
-env = "point_u_maze"
-num_envs = 4
-rollout_length = 10
-batch_size = 8
-utd_ratio = 0.025
-buffer_length = 40
-prefill_length = 20
-episode_length = 20
-eval_envs = 4
 agent = { name = "CRL", depth = 4, width = 8, repr_dim = 8 }
 
 [variants]
@@ -37,23 +24,12 @@ seeds = 2
 
 @pytest.fixture(scope="module")
 def recipe():
-    return runpy.run_path(str(SCRIPT))
+    return load("ablations")
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    file = tmp_path_factory.mktemp("settings") / "tiny.toml"
-    file.write_text(TINY)
-    return file
-
-
-def call(recipe, monkeypatch, settings, out, *arguments):
-    command = [str(SCRIPT), "--settings", str(settings), "--scale", "tiny", "--out", str(out), *arguments]
-    monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.setitem(
-        recipe["main"].__globals__, "split_cpu", lambda devices: None
-    )  # it would be for all tests to come
-    recipe["main"]()
+    return write_settings(tmp_path_factory.mktemp("settings"), TINY)
 
 
 def read(recipe, file, name):
@@ -120,7 +96,7 @@ def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch,
 def test_the_variants_that_come_with_it(recipe):
     from deepcrl.nn import Trunk
 
-    configs, scale = read(recipe, SCRIPT.with_suffix(".toml"), "laptop")
+    configs, scale = read(recipe, RECIPES / "ablations.toml", "laptop")
     assert {name: config.agent.trunk for name, config in configs.items()} == {
         "base": Trunk(),
         "no_norm": Trunk(norm="none"),

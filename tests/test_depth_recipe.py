@@ -2,29 +2,16 @@
 
 import csv
 import json
-import runpy
-import sys
 import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
+from recipe_runs import call, load, RECIPES, write_settings
 from rich.console import Console
 from strategies import shared_programs
 
 
-SCRIPT = Path(__file__).parent.parent / "recipes" / "depth_on_a_laptop.py"
 TINY = """
-[config]
-env = "point_u_maze"
-num_envs = 4
-rollout_length = 10
-batch_size = 8
-utd_ratio = 0.025
-buffer_length = 40
-prefill_length = 20
-episode_length = 20
-eval_envs = 4
 env_options = { goals = "free" }
 agent = { name = "CRL", width = 8, repr_dim = 8 }
 
@@ -40,21 +27,12 @@ episodes_per_cell = 2
 
 @pytest.fixture(scope="module")
 def recipe():
-    return runpy.run_path(str(SCRIPT))
+    return load("depth_on_a_laptop")
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
-    file = tmp_path_factory.mktemp("settings") / "tiny.toml"
-    file.write_text(TINY)
-    return file
-
-
-def call(recipe, monkeypatch, settings, out, *arguments):
-    command = [str(SCRIPT), "--settings", str(settings), "--scale", "tiny", "--out", str(out), *arguments]
-    monkeypatch.setattr(sys, "argv", command)
-    monkeypatch.setitem(recipe["main"].__globals__, "split_cpu", lambda: None)  # it would be for all tests to come
-    recipe["main"]()
+    return write_settings(tmp_path_factory.mktemp("settings"), TINY)
 
 
 DRAWN = ("plot_cells", "plot_goal_values", "plot_trajectories")
@@ -148,9 +126,9 @@ def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch,
 
 
 def test_the_scales_that_come_with_it(recipe):
-    file = SCRIPT.with_suffix(".toml")
-    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "longer", "full"]
-    for name, depths in (("laptop", [4, 16]), ("full", [4, 8, 16, 32])):
+    file = RECIPES / "depth_on_a_laptop.toml"
+    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "full"]
+    for name, depths in (("laptop", [4, 16]), ("full", [4, 32, 8, 16])):
         for env in (None, "point_big_maze", "point_u5_maze", "point_giant_maze"):
             config, scale = recipe["read_settings"](file, name, env, None)
             assert scale.depths == depths
