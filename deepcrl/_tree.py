@@ -4,6 +4,7 @@ import jax
 import jax.core
 import jax.numpy as jnp
 import jax.tree_util as jtu
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, PyTree
 
 from ._typing import Scalar
@@ -27,3 +28,11 @@ def tree_bytes(tree: PyTree) -> int:
 def is_concrete(x: Array) -> bool:
     """Whether `x` has a value now, outside of any transformation."""
     return not isinstance(x, jax.core.Tracer)
+
+
+def spread_envs(tree: PyTree) -> PyTree:
+    """`tree`, whose leaves have a leading `env` axis, laid over the devices that share the environments of a lane, if the
+    program that is being traced has any."""
+    if "env" not in jax.sharding.get_abstract_mesh().auto_axes:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec("env"))

@@ -13,7 +13,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
 from deepcrl._errors import check_choice, check_integer, did_you_mean
-from deepcrl._tree import tree_where
+from deepcrl._tree import spread_envs, tree_where
 from deepcrl._typing import BoolScalar, IntScalar, Key, Scalar
 
 from ._spaces import Box
@@ -200,7 +200,7 @@ def _field_paths(inner: PyTree) -> dict[str, Callable[[PyTree], Array]]:
 
 def batched_reset(env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: Key) -> tuple[GoalObservation, EnvState]:
     """`num_envs` environments, reset with keys of their own; leaves have a leading `env` axis."""
-    return jax.vmap(env.reset, in_axes=(0, None))(jr.split(key, num_envs), params)
+    return spread_envs(jax.vmap(env.reset, in_axes=(0, None))(jr.split(key, num_envs), params))
 
 
 def batched_step(

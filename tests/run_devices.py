@@ -28,7 +28,7 @@ def spread(whole_epoch):
     from deepcrl.train import lane_mesh, over_devices
 
     sweep, depths = mixed()
-    train, mesh = make_train(tiny(), hypers=sweep.hypers), lane_mesh("all", lanes=4)
+    train, mesh = make_train(tiny(), hypers=sweep.hypers), lane_mesh("all", 4, tiny())
     init = without_communication(over_devices(train.init, mesh), *sweep)
     state, plain = init(*on(mesh, sweep)), jax.vmap(train.init)(*sweep)
     assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(state))
@@ -48,6 +48,27 @@ def without_communication(function, *args):
     text = program.as_text()
     assert "conditional" in text and not re.search(COMMUNICATION, text)
     return program
+
+
+def shared():
+    """Two lanes, each with its environments on two devices, which its evaluations' are on too."""
+    from deepcrl import make_train
+    from deepcrl.train import lane_mesh, over_devices
+
+    config = tiny(num_envs=6, eval_envs=10)  # numbers that no other axis has
+    train, mesh, seeds = make_train(config), lane_mesh("all", 2, config), np.arange(2)
+    assert dict(mesh.shape) == {"lane": 2, "env": 2}
+    init = over_devices(train.init, mesh)
+    state = init(seeds)
+    assert state.queue.data.reward.addressable_shards[0].data.shape == (1, 3, config.buffer_length)
+    assert state.agent.policy.encoder.output.weight.sharding.spec == jax.P("lane")
+    assert_close(state, jax.vmap(train.init)(seeds), 0.0)
+    epoch = over_devices(train.epoch, mesh).lower(state).compile()
+    parts = {envs: len(re.findall(rf"f32\[(?:1,)?{envs},2\]", epoch.as_text())) for envs in (3, 5, 6, 10)}
+    assert parts[3] and parts[5] and not parts[6] and not parts[10], parts
+    got, expected = epoch(state), jax.vmap(train.epoch)(jax.vmap(train.init)(seeds))
+    assert_close(got, expected, TOLERANCE)
+    assert got[0].obs.observation.sharding.spec == jax.P("lane", "env")
 
 
 def runner(out):
@@ -99,6 +120,8 @@ if __name__ == "__main__":
     what, *args = sys.argv[1:]
     if what in ("init", "epoch"):
         spread(whole_epoch=what == "epoch")
+    elif what == "shared":
+        shared()
     elif what == "runner":
         runner(Path(args[0]))
     else:

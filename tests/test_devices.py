@@ -47,6 +47,10 @@ def test_nor_do_they_in_an_epoch():
     ends_well(launch("epoch"))
 
 
+def test_devices_share_the_environments_of_a_lane():
+    ends_well(launch("shared"))
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_on_any_number_of_devices(tmp_path):
     """On as many as before bit for bit."""
@@ -89,7 +93,14 @@ def test_devices_that_cannot_share_the_lanes_are_refused(four, devices, lanes, m
     from deepcrl.train import lane_mesh
 
     with pytest.raises(ValueError, match=message):
-        lane_mesh(devices, lanes)
+        lane_mesh(devices, lanes, tiny())
+
+
+def test_devices_of_one_lane_share_its_environments_evenly(four):
+    from deepcrl.train import lane_mesh
+
+    with pytest.raises(ValueError, match=r"must be multiples of 4; got 6 and 4. Change them, or take 1 of the devices"):
+        lane_mesh(4, 1, tiny(num_envs=6))
 
 
 @pytest.mark.parametrize("devices", [True, 1.0, "some"])
@@ -97,15 +108,15 @@ def test_devices_are_a_number_or_all(devices):
     from deepcrl.train import lane_mesh
 
     with unchecked(), pytest.raises(TypeError, match="`devices` must be an integer or 'all'"):
-        lane_mesh(devices, 4)
+        lane_mesh(devices, 4, tiny())
 
 
 def test_one_device_needs_no_mesh():
     from deepcrl.train import lane_mesh
 
-    assert lane_mesh(1, 3) is None
+    assert lane_mesh(1, 3, tiny()) is None
     if jax.local_device_count() == 1:
-        assert lane_mesh("all", 3) is None
+        assert lane_mesh("all", 3, tiny()) is None
 
 
 def test_run_and_resume_refuse_before_anything_is_done(tmp_path, monkeypatch):

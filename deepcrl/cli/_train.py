@@ -35,8 +35,9 @@ def train(
         out: The run's folder (by default runs/TASK-TIME).
         overwrite: Replace another run in that folder.
         saving: What is saved for `deepcrl resume`.
-        devices: How many devices share the seeds, equally many each. A CPU is split into that many ("all": its cores),
-            which up to doubles the speed of small networks on two cores.
+        devices: How many devices share the seeds, equally many each, or a multiple of the seeds: then devices share the
+            environments of each. A CPU is split into that many ("all": its cores), which up to doubles the speed of
+            small networks on two cores.
         tensorboard: Write events for TensorBoard to the run's folder.
         wandb: Log to Weights & Biases, offline, in the run's folder.
         plots: Draw a learning curve and, for point mazes, trajectories and the critic's value map.

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool
 from rich.console import Console
 
 from ..agents import Hypers
-from ..train import check_memory, Config, lane_mesh, make_train, over_devices, Trainer, TrainState
+from ..train import check_memory, Config, lane_mesh, make_train, over_devices, shardings, Trainer, TrainState
 from ._alarms import Alarm, alarms
 from ._folder import Plan, RunFolder
 from ._log import AbstractSink, metric_rows, peak_memory
@@ -77,7 +77,8 @@ def run(
     - `out`: the folder for `config.json`, metrics and checkpoints; without, nothing is written.
     - `overwrite`: whether another run in that folder may be replaced.
     - `saving`: how often to save, and how much.
-    - `devices`: how many devices of this process share the lanes, equally many each; `"all"` takes them all.
+    - `devices`: how many devices of this process share the lanes, equally many each; a multiple of the lanes has
+        devices share the environments of each lane too. `"all"` takes them all.
     - `sinks`: where else the metrics go.
     - `console`: where progress is shown; a quiet one by default.
 
@@ -86,7 +87,7 @@ def run(
     """
     if not seeds:
         raise ValueError("`seeds` must list at least one seed.")
-    mesh = lane_mesh(devices, lanes=len(seeds))
+    mesh = lane_mesh(devices, len(seeds), config)
     plan = Plan(config, seeds, hypers, Saving() if saving is None else saving)
     trainer = make_train(config, hypers=hypers)
     check_memory(trainer, len(seeds), _count(mesh))
@@ -116,8 +117,8 @@ def resume(
 
     - `path`: the run's folder.
     - `total_env_steps`: a new, higher budget, to train for longer. It is rounded down to whole epochs of the same size.
-    - `devices`: as for [`deepcrl.io.run`][]; not necessarily as many as before. On another number of them, numbers differ
-        in the last digits.
+    - `devices`: as for [`deepcrl.io.run`][]; not necessarily as many as before. On another number of GPUs, numbers
+        differ in the last digits.
     - `sinks`, `console`: as for [`deepcrl.io.run`][].
 
     **Raises:** `ValueError` for a folder without a run, one in use by another process, a damaged checkpoint, or a
@@ -128,7 +129,7 @@ def resume(
         plan = folder.read_plan()
         if total_env_steps is not None:
             plan = dataclasses.replace(plan, config=extended(plan.config, total_env_steps))
-        mesh = lane_mesh(devices, lanes=len(plan.seeds))
+        mesh = lane_mesh(devices, len(plan.seeds), plan.config)
         trainer = make_train(plan.config, hypers=plan.hypers)
         check_memory(trainer, len(plan.seeds), _count(mesh))
         init = ft.partial(initial_state, trainer, plan, mesh)
@@ -148,8 +149,8 @@ def initial_state(trainer: Trainer, plan: Plan, mesh: Mesh | None = None) -> Tra
 def _placed(shapes: TrainState, mesh: Mesh | None) -> TrainState:
     if mesh is None:
         return shapes
-    blocks = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=blocks), shapes)
+    place = lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+    return jax.tree.map(place, shapes, shardings(shapes, mesh))
 
 
 def _number(flags: Bool[Array, " lane"]) -> int:

@@ -1,17 +1,25 @@
-"""Lanes over several devices: every device runs its own block of them, and none waits for another."""
+"""Lanes over several devices: every device runs its own block of them, and none waits for another. Devices that are more
+than the lanes share the environments of each."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from typing import Any, Literal
 
+import equinox as eqx
 import jax
-from jax.sharding import Mesh, PartitionSpec
+import jax.tree_util as jtu
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
 
 from .._errors import check_integer
+from ._config import Config
+from ._state import TrainState
 
 
-AXIS = "lane"
+AXIS, _ENVS = "lane", "env"
 
 
 def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
@@ -31,8 +39,10 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..
 
     - `function`: a [`deepcrl.Trainer`][] or one of its methods. Lanes of different depth are laid out by depth if
         `make_train` was given the hypers of all of them; see [`deepcrl.Lanes.dealt`][] for a good order.
-    - `mesh`: with one axis, `lane`. The first device gets the first block of lanes, all blocks are of one size. Without
-        a mesh this is `jax.vmap(function)`.
+    - `mesh`: with an axis `lane`. The first device gets the first block of lanes, all blocks are of one size. The
+        devices of a second axis, `env`, share the environments of their lanes and the replay buffer: each simulates its
+        part, and all make the same updates, from batches that they collect from each other. Without a mesh this is
+        `jax.vmap(function)`.
 
     **Returns:** a function of arrays with a leading `lane` axis, as a jitted program. Its results stay on the devices.
     """
@@ -41,18 +51,37 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..
         return lanes
     blocks = PartitionSpec(AXIS)
     # The check is of values that all devices should agree on. There are none, and loops would need casts to pass it.
-    return jax.jit(jax.shard_map(lanes, mesh=mesh, in_specs=blocks, out_specs=blocks, check_vma=False))
+    settings = {"in_specs": blocks, "out_specs": blocks, "axis_names": {AXIS}, "check_vma": False}
+    program = jax.shard_map(lanes, mesh=mesh, **settings)
+
+    def place(tree: PyTree) -> PyTree:
+        is_state = lambda node: isinstance(node, TrainState)
+        lay = lambda node: jax.lax.with_sharding_constraint(node, shardings(node, mesh)) if is_state(node) else node
+        return jtu.tree_map(lay, tree, is_leaf=is_state)
+
+    return jax.jit(program if _ENVS not in mesh.axis_names else lambda *args: place(program(*place(args))))
 
 
-def lane_mesh(devices: int | Literal["all"], lanes: int) -> Mesh | None:
+def shardings(states: TrainState, mesh: Mesh) -> TrainState:
+    """Where the devices of a mesh keep every leaf of states `lane ...`."""
+    places = jtu.tree_map(lambda _: NamedSharding(mesh, PartitionSpec(AXIS)), states)
+    if _ENVS not in mesh.axis_names:
+        return places
+    of_envs = lambda state: (state.env, state.obs, state.queue.data, state.queue.last_step)
+    shared = NamedSharding(mesh, PartitionSpec(AXIS, _ENVS))
+    return eqx.tree_at(of_envs, places, jtu.tree_map(lambda _: shared, of_envs(states)))
+
+
+def lane_mesh(devices: int | Literal["all"], lanes: int, config: Config) -> Mesh | None:
     """The mesh of so many devices of this process; `None` for one, which needs none.
 
     **Arguments:**
 
     - `devices`: how many, or `"all"` of them.
     - `lanes`: that will be spread over them.
+    - `config`: of the lanes. Where devices are more than lanes, they share its environments.
 
-    **Raises:** `ValueError` for more devices than there are, or a number that does not divide `lanes`.
+    **Raises:** `ValueError` for more devices than there are, or a number that does not fit lanes and environments.
     """
     here = jax.local_devices()
     if devices != "all" and (isinstance(devices, bool) or not isinstance(devices, int)):
@@ -63,13 +92,22 @@ def lane_mesh(devices: int | Literal["all"], lanes: int) -> Mesh | None:
             f"`devices` must be 1 to {len(here)}, the number of {here[0].platform} devices that this process sees, or "
             f"'all' of them; got {devices}."
         )
+    share = count // lanes  # devices of one lane
+    if share > 1 and count % lanes == 0:
+        envs = math.gcd(config.num_envs, config.eval_envs)
+        if envs % share:
+            raise ValueError(
+                f"The {share} devices of each lane share its environments, so `num_envs` and `eval_envs` must be multiples "
+                f"of {share}; got {config.num_envs} and {config.eval_envs}. Change them, or take {lanes} of the devices."
+            )
+        return Mesh(np.array(here[:count]).reshape(lanes, share), (AXIS, _ENVS))
     if lanes % count:
         fitting = [n for n in range(1, min(lanes, len(here)) + 1) if lanes % n == 0]
         least = lanes // count * count
         raise ValueError(
-            f"`devices` must divide the number of lanes, so that all have equally many; got {count} devices and {lanes} "
-            f"lanes. Take {_either(fitting)} of the devices, or train {_either([n for n in (least, least + count) if n])} "
-            "lanes."
+            f"`devices` must divide the number of lanes, so that all have equally many, or be a multiple of it; got "
+            f"{count} devices and {lanes} lanes. Take {_either(fitting)} of the devices, or train "
+            f"{_either([n for n in (least, least + count) if n])} lanes."
         )
     return None if count == 1 else Mesh(here[:count], (AXIS,))
 

@@ -312,7 +312,7 @@ def check_memory(trainer: Trainer, lanes: int, devices: int = 1) -> None:
     """Raises `MemoryError` if the states of that many lanes, spread over so many devices, cannot fit them."""
     available = available_memory()
     if _own_memory():  # the devices of a CPU share the machine's
-        lanes //= devices
+        lanes = max(lanes // devices, 1)
     needed = lanes * trainer.state_bytes()
     if needed > available:
         raise MemoryError(
