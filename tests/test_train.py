@@ -62,6 +62,7 @@ TRUNK_CHANGES = {
     "residual": False,
     "tied": True,
     "final_norm": True,
+    "products": "bfloat16",
 }
 HYPER_CHANGES = {
     "actor_depth": 4,

@@ -1,5 +1,7 @@
 """The switches of the trunk: each against a plain loop, its initial scale, its size, and depth."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -159,11 +161,48 @@ def test_a_final_norm_stands_before_the_output_of_every_network():
     assert abs(np.asarray(plain.hidden(x)).std() - 1.0) > 0.01
 
 
+def product_types(name, products):
+    """Of all matrix products in a trunk's gradient."""
+    from deepcrl.nn import ResidualTrunk, Trunk
+
+    network = ResidualTrunk(WIDTH, 1, trunk=Trunk(products=products, **SWITCHES[name]), key=jr.key(1))
+    gradient = eqx.filter_grad(lambda network, x: jnp.sum(jax.vmap(network)(x)))
+    return re.findall(r":(\w+)\[[\d,]*\] = dot_general", str(jax.make_jaxpr(gradient)(network, jnp.ones((5, WIDTH)))))
+
+
+@pytest.mark.parametrize("name", ["paper", "simba", "bronet", "hyperspherical"])
+def test_products_are_of_the_type_asked_for_forward_and_backward(name):
+    asked, default = product_types(name, "bfloat16"), product_types(name, "float32")
+    assert set(asked) == {"bf16"} and set(default) == {"f32"} and len(asked) == len(default) > 0
+
+
+@pytest.mark.parametrize("name", ["paper", "hyperspherical"])
+def test_rounded_products_of_float32_parameters(name):
+    from deepcrl.nn import Encoder, Trunk
+
+    make = lambda products: Encoder(6, 4, 64, 2, trunk=Trunk(products=products, **SWITCHES[name]), key=jr.key(0))
+    rounded, exact = make("bfloat16"), make("float32")
+    x = jr.normal(jr.key(1), (32, 6))
+    assert all(
+        a.dtype == jnp.float32 and (a == b).all() for a, b in zip(*map(jtu.tree_leaves, (rounded, exact)), strict=True)
+    )
+    (got, got_grads), (desired, grads) = (
+        eqx.filter_jit(eqx.filter_value_and_grad(lambda net: jnp.sum(jnp.square(jax.vmap(net)(x)))))(net)
+        for net in (rounded, exact)
+    )
+    assert got != desired
+    np.testing.assert_allclose(got, desired, rtol=0.02)
+    for a, b in zip(*map(jtu.tree_leaves, (got_grads, grads)), strict=True):
+        assert a.dtype == jnp.float32
+        assert np.linalg.norm(a - b) <= 0.05 * np.linalg.norm(b)
+
+
 @pytest.mark.parametrize(
     "fields, message",
     [
         ({"norm": "batch"}, "`norm` must be one of"),
         ({"activation": "swich"}, "Did you mean `swish`"),
+        ({"products": "float16"}, "`products` must be one of"),
         ({"block": "simba", "layers_per_block": 4}, "`block='simba'` has 2; got 4. Leave it out"),
         ({"layers_per_block": 0}, "`layers_per_block` must be at least 1"),
         ({"norm": "none", "final_norm": True}, "`final_norm` needs a norm"),

@@ -6,6 +6,7 @@ from ._layers import (
     dense as dense,
     DenseLayer as DenseLayer,
     norm_swish as norm_swish,
+    RoundedLinear as RoundedLinear,
     SphericalLinear as SphericalLinear,
     SphericalNorm as SphericalNorm,
 )

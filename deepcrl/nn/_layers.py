@@ -35,9 +35,13 @@ class SphericalLinear(eqx.Module):
         """**Arguments:** sizes, and the key that draws the kernel as [`deepcrl.nn.dense`][] does."""
         self.weight = dense(in_size, out_size, key=key).weight
 
+    def kernel(self) -> Float[Array, "out in"]:
+        """The rows, of unit length."""
+        return self.weight * _inverse_length(self.weight)
+
     def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
         """The projection of one sample on every row."""
-        return (self.weight * _inverse_length(self.weight)) @ x
+        return self.kernel() @ x
 
 
 class SphericalNorm(eqx.Module):
@@ -52,10 +56,27 @@ def _inverse_length(x: Float[Array, "*axes size"]) -> Float[Array, "*axes 1"]:
     return jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x), axis=-1, keepdims=True), NORM_EPS**2))
 
 
-def make_linear(in_size: int, out_size: int, trunk: Trunk, *, key: Key) -> eqx.nn.Linear | SphericalLinear:
+class RoundedLinear(eqx.Module):
+    """A linear layer of float32 parameters that multiplies bfloat16 numbers, in the backward pass too."""
+
+    linear: eqx.nn.Linear | SphericalLinear
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        """The output of one sample."""
+        kernel = self.linear.kernel() if isinstance(self.linear, SphericalLinear) else self.linear.weight
+        # The product is of the type of its factors, so its cotangent is too, and thereby both products of the gradient.
+        y = (kernel.astype(jnp.bfloat16) @ x.astype(jnp.bfloat16)).astype(jnp.float32)
+        bias = getattr(self.linear, "bias", None)
+        return y if bias is None else y + bias
+
+
+def make_linear(
+    in_size: int, out_size: int, trunk: Trunk, *, key: Key
+) -> eqx.nn.Linear | SphericalLinear | RoundedLinear:
     """The Dense layer of a trunk: an affine one, or one with its kernel on the sphere."""
     make = SphericalLinear if trunk.norm == "hyperspherical" else dense
-    return make(in_size, out_size, key=key)
+    linear = make(in_size, out_size, key=key)
+    return linear if trunk.products == "float32" else RoundedLinear(linear)
 
 
 def make_norm(width: int, trunk: Trunk) -> eqx.Module:

@@ -9,6 +9,7 @@ from .._errors import check_choice, check_flag, check_integer
 NORMS = ("layer", "rms", "none", "hyperspherical")
 ACTIVATIONS = ("swish", "relu", "gelu")
 BLOCKS = ("paper", "simba", "bronet")
+PRODUCTS = ("float32", "bfloat16")
 _LAYERS_PER_BLOCK = {"paper": 4, "simba": 2, "bronet": 2}
 
 
@@ -35,11 +36,15 @@ class Trunk:
     """Weight-tied depth: one block's weights, used again and again."""
     final_norm: bool = False
     """A norm between the last block and the output layer, without which the residual stream grows with depth."""
+    products: Literal["float32", "bfloat16"] = "float32"
+    """What numbers Dense layers multiply. Parameters, norms, activations, the residual stream and the output layer are
+    float32 either way; bfloat16 is for devices with units for it, and slow on a CPU."""
 
     def __post_init__(self):
         check_choice("block", self.block, BLOCKS)
         check_choice("norm", self.norm, NORMS)
         check_choice("activation", self.activation, ACTIVATIONS)
+        check_choice("products", self.products, PRODUCTS)
         for name in ("residual", "tied", "final_norm"):
             check_flag(name, getattr(self, name))
         if self.layers_per_block is not None:
