@@ -207,6 +207,5 @@ def _hypers_to_dict(hypers: Hypers) -> dict[str, Any]:
 
 
 def _hypers_from_dict(config: Config, values: Mapping[str, Any]) -> Hypers:
-    paths, structure = jax.tree_util.tree_flatten_with_path(config.hypers())
-    leaves = [jnp.asarray(values[path[-1].name], leaf.dtype) for path, leaf in paths]
-    return jax.tree_util.tree_unflatten(structure, leaves)
+    own = [name for name, default in vars(config.hypers()).items() if default is not None or name in values]
+    return Hypers.of(**{name: values[name] for name in own})
