@@ -130,9 +130,8 @@ def _norm_swish_backward(kept: tuple[Any, ...], grad: Array) -> tuple[Array, Arr
     gate = jax.nn.sigmoid(inner)
     grad_shift = grad * gate * (1 + inner * (1 - gate))
     grad_unit = grad_shift * scale
-    mean, along = active_mean(grad_unit, width), active_mean(grad_unit * unit, width)
-    grad_x = without_idle(inverse * (grad_unit - mean - unit * along), width)
-    return grad_x, grad_shift * unit, grad_shift, None
+    grad_x = inverse * (grad_unit - active_mean(grad_unit, width) - unit * active_mean(grad_unit * unit, width))
+    return without_idle(grad_x, width), grad_shift * unit, grad_shift, None
 
 
 _norm_swish.defvjp(_norm_swish_forward, _norm_swish_backward)

@@ -33,6 +33,6 @@ mlir.register_lowering(_hidden_width, _refuse)
 batching.primitive_batchers[_hidden_width] = _batched
 
 
-def with_no_width_hidden(hypers: Hypers) -> Hypers:
+def refuse_hidden_width(hypers: Hypers) -> Hypers:
     """The same numbers; compiled with a width among them, an error. Where lanes are laid out by width, none is left."""
     return hypers if hypers.width is None else dataclasses.replace(hypers, width=_hidden_width.bind(hypers.width))

@@ -23,7 +23,7 @@ from ._acting import acting_policy
 from ._collected import Failures, Spread
 from ._config import Config, env_spec, example_transition
 from ._divergence import freeze_diverged
-from ._hidden import with_no_width_hidden
+from ._hidden import refuse_hidden_width
 from ._lanes import check_hypers
 from ._staircase import lane_sizes, LaneFunction, Size, Sizes
 from ._state import Metrics, TrainResult, TrainState
@@ -129,7 +129,7 @@ class Trainer:
         obs, env_state = batched_reset(self.env, self.env_params, self.config.num_envs, key=env_key)
         return TrainState(
             agent=self.agent.init(self.spec, key=agent_key),
-            hypers=with_no_width_hidden(hypers),
+            hypers=refuse_hidden_width(hypers),
             env=env_state,
             obs=obs,
             queue=self.queue.init(example_transition(self.spec, self.agent.needs_outcome)),
