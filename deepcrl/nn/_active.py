@@ -25,11 +25,11 @@ class Active(NamedTuple):
 ALL = Active()
 
 
-def active_mean(x: Float[Array, " width"], width: IntScalar | None) -> Scalar:
-    """Over active units; the idle ones must be zero."""
-    return jnp.mean(x) if width is None else jnp.sum(x) / width.astype(jnp.float32)
-
-
 def without_idle(x: Float[Array, " width"], width: IntScalar | None) -> Float[Array, " width"]:
     """With zeros for idle units."""
     return x if width is None else jnp.where(jnp.arange(x.shape[0]) < width, x, 0.0)
+
+
+def active_mean(x: Float[Array, " width"], width: IntScalar | None) -> Scalar:
+    """Over active units; the idle ones are masked, though they be zero, as a sum gives every summand a gradient."""
+    return jnp.mean(x) if width is None else jnp.sum(without_idle(x, width)) / width.astype(jnp.float32)
