@@ -52,8 +52,9 @@ def test_an_exported_policy_acts_as_the_run_s_own(run, tmp_path, lane):
     assert (policy.hypers.actor_depth, policy.hypers.width) == (DEPTH, WIDTH)
 
     small = result.trainer.at_size(DEPTH, DEPTH, WIDTH)
-    state = dataclasses.replace(result.state, hypers=dataclasses.replace(result.state.hypers, width=None))
-    own = small.policy(corner(jax.tree.map(lambda leaf: leaf[lane], state), small.lane_shapes()))
+    state = jax.tree.map(lambda leaf: leaf[lane], result.state)
+    state = dataclasses.replace(state, hypers=dataclasses.replace(state.hypers, width=None))
+    own = small.policy(corner(state, small.lane_shapes()))
     space = result.trainer.env.action_space(result.trainer.env_params)
     for seed in range(5):
         observation = jr.normal(jr.key(seed), (policy.spec.observation_size,))

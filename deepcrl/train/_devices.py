@@ -29,7 +29,7 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..
 
     **Arguments:**
 
-    - `function`: a [`deepcrl.Trainer`][] or one of its methods. Lanes of different depth are laid out by depth if
+    - `function`: a [`deepcrl.Trainer`][] or one of its methods. Lanes of different size are laid out by size if
         `make_train` was given the hypers of all of them; see [`deepcrl.Lanes.dealt`][] for a good order.
     - `mesh`: with one axis, `lane`. The first device gets the first block of lanes, all blocks are of one size. Without
         a mesh this is `jax.vmap(function)`.

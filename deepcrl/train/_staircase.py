@@ -6,11 +6,11 @@ its work is the sum over lanes. The lanes of a group are a batch, or a loop wher
 """
 
 import contextlib
-import dataclasses
 import functools as ft
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.tree_util as jtu
@@ -158,7 +158,7 @@ def _in_groups(labels: Sequence[Any], run: Callable[[Any, Sequence[int], PyTree]
 def lane_sizes(tree: PyTree) -> Sizes | None:
     """The sizes of the lanes whose `Hypers` stand in a tree, or `None` if they have no value now."""
     hypers = _hypers(tree)
-    if not all(map(is_concrete, (hypers.actor_depth, hypers.critic_depth, hypers.width))):
+    if not all(map(is_concrete, jtu.tree_leaves((hypers.actor_depth, hypers.critic_depth, hypers.width)))):
         return None
     if hypers.actor_depth.ndim != 1:
         raise ValueError(
@@ -179,7 +179,8 @@ def _is_hypers(node: Any) -> bool:
 
 def _with_widths(width: Array | None, tree: PyTree) -> PyTree:
     """With that width in the `Hypers` in a tree."""
-    change = lambda node: dataclasses.replace(node, width=width) if _is_hypers(node) else node
+    is_none = lambda node: node is None
+    change = lambda node: eqx.tree_at(lambda h: h.width, node, width, is_leaf=is_none) if _is_hypers(node) else node
     return jtu.tree_map(change, tree, is_leaf=_is_hypers)
 
 
