@@ -34,7 +34,7 @@ def spread(whole_epoch):
     state, plain = init(*on(mesh, sweep)), jax.vmap(train.init)(*sweep)
     assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(state))
     assert_close(state, plain, 0.0)  # bit for bit
-    assert {(size,) * 3 for size in sizes} <= set(train._sizes)
+    assert {(size,) * 3 for size in sizes} <= set(train._resized)
     if whole_epoch:
         epoch = without_communication(over_devices(train.epoch, mesh), state)
         assert_close(epoch(state), jax.vmap(train.epoch)(plain), TOLERANCE)

@@ -65,7 +65,7 @@ def test_all_but_a_lane_s_own_units_is_zero(train, result):
 
 
 def test_groups_have_networks_of_their_own_size(train, result):
-    assert set(train._sizes) >= {SMALL, LARGE}
+    assert set(train._resized) >= {SMALL, LARGE}
     for depth, _, width in (SMALL, LARGE):
         kernel = train.at_size(depth, depth, width).lane_shapes().agent.policy.encoder.trunk.blocks.layers[0].linear
         assert kernel.weight.shape == (depth // 4, width, width)

@@ -80,7 +80,8 @@ def apply_norm(norm: eqx.Module, x: Float[Array, " width"], width: IntScalar | N
     if isinstance(norm, SphericalNorm):
         return norm(x, width)
     if isinstance(norm, eqx.nn.RMSNorm):
-        return norm.weight * x * jax.lax.rsqrt(active_mean(jnp.square(x), width) + NORM_EPS)
+        unit = x * jax.lax.rsqrt(active_mean(jnp.square(x), width) + NORM_EPS)
+        return norm.weight * unit  # pyright: ignore[reportOptionalOperand]
     unit, _ = _standardised(x, width)
     return norm.weight * unit + norm.bias  # pyright: ignore
 

@@ -50,7 +50,8 @@ class Lanes(NamedTuple):
             )
         depth = np.asarray(self.hypers.actor_depth + self.hypers.critic_depth)
         width = np.ones_like(depth) if self.hypers.width is None else np.asarray(self.hypers.width)
-        by_work = np.lexsort((width, depth * np.square(width, dtype=float)))  # stable; of equal work, alike ones together
+        work = depth * np.square(width, dtype=float)
+        by_work = np.lexsort((width, work))  # by width where the work is equal, so that alike ones stand together
         order = by_work.reshape(-1, devices).T.ravel()
         return Lanes(*jtu.tree_map(lambda leaf: leaf[order], tuple(self)))
 
@@ -126,9 +127,11 @@ def check_hypers(hypers: Hypers, agent: AbstractAgent) -> None:
                     f"A lane's `{name}` must not exceed the depth that the config builds, {getattr(built, name)}; got "
                     f"{depth}. Build the deepest: `CRL(depth={depth})`."
                 )
-    if hypers.width is not None and agent.width is None:
+    if hypers.width is None:
+        return
+    if agent.width is None:
         raise ValueError(f"Lanes of {type(agent).__name__} cannot differ in `width`. Leave it `None`.")
-    for width in [] if hypers.width is None else _values(hypers.width):
+    for width in _values(hypers.width):
         check_integer("width", width)
         if width > agent.width:
             raise ValueError(

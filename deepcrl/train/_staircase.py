@@ -7,7 +7,7 @@ its work is the sum over lanes. The lanes of a group are a batch, or a loop wher
 
 import contextlib
 import functools as ft
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -25,7 +25,7 @@ from ._devices import AXIS, blocks_of_lanes
 from ._state import TrainState
 
 
-Size = tuple[int, int, int | None]  # depth of the actor and of the critic, and the width, or `None` for the config's
+Size = tuple[int | None, int | None, int | None]  # depth of actor and critic, width; `None` for what the config builds
 Sizes = tuple[Size, ...]  # lane by lane
 # Of one lane: from a trainer of any size and the arguments, a state and, from these, a new state and whatever else.
 Start = Callable[..., TrainState]
@@ -54,7 +54,7 @@ class LaneFunction:
         """
         self._trainer, self._start, self._run, self._promised = trainer, start, run, promised
         self._one = jax.jit(lambda *args: run(trainer, start(trainer, *args)))
-        self._grouped = jax.jit(self._by_width, static_argnums=0)
+        self._grouped = jax.jit(self._by_size, static_argnums=0)
         self._lane = custom_vmap(self._one)
         self._lane.def_vmap(self._add_axis)
         self._lanes = custom_vmap(
@@ -104,21 +104,21 @@ class LaneFunction:
         out = self._many(*jtu.tree_map(lambda leaf: leaf.reshape(size * inner, *leaf.shape[2:]), args))
         return _all_batched(jtu.tree_map(lambda leaf: leaf.reshape(size, inner, *leaf.shape[1:]), out))
 
-    def _by_width(self, sizes: Sizes, *args: PyTree) -> tuple[TrainState | None, PyTree]:
+    def _by_size(self, sizes: Sizes, *args: PyTree) -> tuple[TrainState | None, PyTree]:
         """Lanes of one width start together, then those of one size run together."""
+        return _in_groups(lambda size: size[-1], self._of_width, sizes, args)
 
-        def run(width: int | None, lanes: Sequence[int], args: tuple[PyTree, ...]) -> tuple[TrainState | None, PyTree]:
-            trainer = self._trainer if width is None else self._trainer.at_size(width=width)
-            states = jax.vmap(ft.partial(self._start, trainer))(*_with_widths(None, args))
-            states, extra = _in_groups([sizes[lane] for lane in lanes], self._of_size, states)
-            if width is None or states is None:
-                return states, extra
-            return _with_widths(_hypers(args).width, _padded(states, self._trainer.lane_shapes())), extra
+    def _of_width(self, sizes: Sizes, args: tuple[PyTree, ...]) -> tuple[TrainState | None, PyTree]:
+        width = sizes[0][-1]
+        trainer = self._trainer if width is None else self._trainer.at_size(width=width)
+        states = jax.vmap(ft.partial(self._start, trainer))(*_with_widths(None, args))
+        new, extra = _in_groups(lambda size: size, self._of_size, sizes, states)
+        if new is None or width is None:
+            return new, extra
+        return _with_widths(_hypers(args).width, _padded(new, self._trainer.lane_shapes())), extra
 
-        return _in_groups([width for *_, width in sizes], run, args)
-
-    def _of_size(self, size: Size, lanes: Sequence[int], states: TrainState) -> tuple[TrainState | None, PyTree]:
-        trainer = self._trainer.at_size(*size)
+    def _of_size(self, sizes: Sizes, states: TrainState) -> tuple[TrainState | None, PyTree]:
+        trainer = self._trainer.at_size(*sizes[0])
         new, extra = self._each(trainer, _narrowed(states, trainer.lane_shapes()))
         return (None if new is None else _widened(new, states)), extra
 
@@ -145,13 +145,17 @@ def _one_after_another(
     return (None if changed is None else states), extra
 
 
-def _in_groups(labels: Sequence[Any], run: Callable[[Any, Sequence[int], PyTree], PyTree], tree: PyTree) -> PyTree:
-    """`run(label, lanes, tree of these lanes)` for the lanes of each label, and the results in the order of the lanes."""
-    groups = {label: [lane for lane, own in enumerate(labels) if own == label] for label in dict.fromkeys(labels)}
+def _in_groups(
+    key: Callable[[Size], Any], run: Callable[[Sizes, PyTree], PyTree], sizes: Sizes, tree: PyTree
+) -> PyTree:
+    """`run` of the sizes and the leaves of lanes with the same key, for each key; what it returns is put in order."""
+    keys = [key(size) for size in sizes]
+    groups = [[lane for lane, own in enumerate(keys) if own == other] for other in dict.fromkeys(keys)]
     parts = [
-        run(label, lanes, jtu.tree_map(ft.partial(_take, np.array(lanes)), tree)) for label, lanes in groups.items()
+        run(tuple(sizes[lane] for lane in lanes), jtu.tree_map(ft.partial(_take, np.array(lanes)), tree))
+        for lanes in groups
     ]
-    order = np.argsort(np.concatenate(list(groups.values())))
+    order = np.argsort(np.concatenate(groups))
     return jtu.tree_map(lambda *leaves: _take(order, jnp.concatenate(leaves)), *parts)
 
 

@@ -44,7 +44,7 @@ class Trainer:
         self.eval_env, self.eval_env_params = config.make_eval_env()
         self.spec = env_spec(self.env, self.env_params)
         self.queue = config.queue()
-        self._sizes: dict[Size, Trainer] = {}
+        self._resized: dict[Size, Trainer] = {}
         given = lambda trainer, state: state
         self._train = LaneFunction(self, Trainer._fresh_lane, Trainer._train_lane, sizes)
         self._init = LaneFunction(self, Trainer._fresh_lane, Trainer._prefill_lane, sizes)
@@ -84,11 +84,11 @@ class Trainer:
     ) -> "Trainer":
         """The same with networks of the sizes that are given."""
         size = (actor_depth, critic_depth, width)
-        if size not in self._sizes:
+        if size not in self._resized:
             config = dataclasses.replace(self.config, agent=self.agent.at_size(*size))
             with jax.ensure_compile_time_eval():  # it outlives the trace that may be going on
-                self._sizes[size] = Trainer(config)
-        return self._sizes[size]
+                self._resized[size] = Trainer(config)
+        return self._resized[size]
 
     def lane_shapes(self) -> TrainState:
         """One lane's state as `jax.ShapeDtypeStruct`s."""
