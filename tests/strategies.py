@@ -180,8 +180,8 @@ def corner(tree, like):
 def padded(tree, like):
     """The other way round: zeros for all that only the larger network holds."""
     leaves, structure = jax.tree.flatten(like)
-    pad = lambda leaf, shape: jnp.pad(leaf, [(0, b - a) for a, b in zip(leaf.shape, shape, strict=True)])
-    return structure.unflatten(pad(a, b.shape) for a, b in zip(jax.tree.leaves(tree), leaves, strict=True))
+    pad = lambda leaf, like: jnp.zeros_like(like).at[tuple(slice(0, size) for size in leaf.shape)].set(leaf)
+    return structure.unflatten(pad(a, b) for a, b in zip(jax.tree.leaves(tree), leaves, strict=True))
 
 
 def program_text(function, *args):

@@ -86,8 +86,8 @@ class Hypers(eqx.Module):
     """Share of the online weights in the target networks' next weights, in [0, 1]."""
 
     @classmethod
-    def of(cls, **values: Any) -> "Hypers":
-        """Hypers from numbers, or of lanes from lists of them; depths and widths become int32, the rest float32."""
+    def of(cls, **values: int | float) -> "Hypers":
+        """Hypers from Python numbers; depths and the width become int32, the rest float32."""
         sizes = ("actor_depth", "critic_depth", "width")
         return cls(**{k: jnp.asarray(v, jnp.int32 if k in sizes else jnp.float32) for k, v in values.items()})
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from ..agents import Hypers
 from ..train import Config
@@ -206,5 +207,9 @@ def _hypers_to_dict(hypers: Hypers) -> dict[str, Any]:
 
 
 def _hypers_from_dict(config: Config, values: Mapping[str, Any]) -> Hypers:
-    own = [name for name, default in vars(config.hypers()).items() if default is not None or name in values]
-    return Hypers.of(**{name: values[name] for name in own})
+    like = config.hypers()
+    if "width" in values:
+        like = dataclasses.replace(like, width=jnp.zeros((), jnp.int32))
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
+    leaves = [jnp.asarray(values[path[-1].name], leaf.dtype) for path, leaf in paths]
+    return jax.tree_util.tree_unflatten(structure, leaves)
