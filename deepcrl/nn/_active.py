@@ -18,8 +18,8 @@ class Active(NamedTuple):
     blocks: IntScalar | None = None
     """Residual blocks, counted from the first. Idle ones may hold any finite weights."""
     width: IntScalar | None = None
-    """Hidden units, counted from the first. Weights of and to idle ones must be zero; those of a narrower network, padded
-    with zeros, then compute what it does: the products bear the padding, and norms count active units alone."""
+    """Hidden units, counted from the first. All weights of idle ones must be zero: a narrower network's weights, padded
+    with zeros, then compute what it does, as norms count active units alone."""
 
 
 ALL = Active()
