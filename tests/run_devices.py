@@ -52,7 +52,7 @@ def without_communication(function, *args):
 
 
 def runner(out):
-    """Two depths on every device; stopped, and gone on with on as many devices, on fewer, on one."""
+    """Two sizes on every device; stopped, and gone on with on as many devices, on fewer, on one."""
     import shutil
 
     from test_resume import same_states, timeless

@@ -38,7 +38,7 @@ def ends_well(process):
     assert process.returncode == 0 and said.strip().splitlines()[-1] == "done", complaints[-3000:]
 
 
-def test_lanes_of_different_depth_on_four_devices_never_talk_to_each_other():
+def test_lanes_of_different_size_on_four_devices_never_talk_to_each_other():
     ends_well(launch("init"))
 
 
