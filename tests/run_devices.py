@@ -16,24 +16,25 @@ TOLERANCE = 1e-4  # rounding, grown over some epochs
 
 
 def mixed():
-    """Four lanes, of which neighbours differ in depth: no two devices may assume the same."""
+    """Four lanes of two sizes, in twos: no two devices may assume the same."""
     from deepcrl import lanes
 
-    return lanes(tiny(), seeds=[0, 1], depth=[4, 8]), [4, 4, 8, 8]
+    sizes = [4, 4, 8, 8]
+    return lanes(tiny(), seeds=[0, 1, 0, 1], depth=sizes, width=sizes, zipped=True), sizes
 
 
 def spread(whole_epoch):
-    """One lane of its own depth on each of four devices: of `init`, whose roll-outs act, or an epoch after it."""
+    """One lane of its own size on each of four devices: of `init`, whose roll-outs act, or an epoch after it."""
     from deepcrl import make_train
     from deepcrl.train import lane_mesh, over_devices
 
-    sweep, depths = mixed()
+    sweep, sizes = mixed()
     train, mesh = make_train(tiny(), hypers=sweep.hypers), lane_mesh("all", 4, tiny())
     init = without_communication(over_devices(train.init, mesh), *sweep)
     state, plain = init(*on(mesh, sweep)), jax.vmap(train.init)(*sweep)
     assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(state))
     assert_close(state, plain, 0.0)  # bit for bit
-    assert {pair[0] for pair in train._shallow} == set(depths)
+    assert {(size,) * 3 for size in sizes} <= set(train._resized)
     if whole_epoch:
         epoch = without_communication(over_devices(train.epoch, mesh), state)
         assert_close(epoch(state), jax.vmap(train.epoch)(plain), TOLERANCE)
@@ -72,7 +73,7 @@ def shared():
 
 
 def runner(out):
-    """Two depths on every device; stopped, and gone on with on as many devices, on fewer, on one."""
+    """Two sizes on every device; stopped, and gone on with on as many devices, on fewer, on one."""
     import shutil
 
     from test_resume import same_states, timeless

@@ -170,6 +170,20 @@ def fresh_state(agent, observation_size, goal_size, action_size, seed=0):
     return jax.jit(lambda key: agent.init(spec, key=key))(jax.random.key(seed))
 
 
+def corner(tree, like):
+    """What a smaller network holds of a larger one's arrays: `like` is of the smaller one."""
+    leaves, structure = jax.tree.flatten(like)
+    first = lambda leaf, shape: leaf[tuple(slice(0, size) for size in shape)]
+    return structure.unflatten(first(a, b.shape) for a, b in zip(jax.tree.leaves(tree), leaves, strict=True))
+
+
+def padded(tree, like):
+    """The other way round: zeros for all that only the larger network holds."""
+    leaves, structure = jax.tree.flatten(like)
+    pad = lambda leaf, like: jnp.zeros_like(like).at[tuple(slice(0, size) for size in leaf.shape)].set(leaf)
+    return structure.unflatten(pad(a, b) for a, b in zip(jax.tree.leaves(tree), leaves, strict=True))
+
+
 def program_text(function, *args):
     """What a function computes, to be compared with others."""
     with unchecked():

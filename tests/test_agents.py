@@ -11,7 +11,7 @@ import jax.tree_util as jtu
 import numpy as np
 import pytest
 from references import random_td_batch
-from strategies import agent_text, fresh_state, program_text, tiny, unchecked
+from strategies import agent_text, corner, fresh_state, padded, program_text, tiny, unchecked
 
 
 SMALL = {"width": 8, "depth": 8}
@@ -66,18 +66,20 @@ def test_every_agent_has_a_name_and_a_test():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_agent_trains(kind):
-    from deepcrl import make_train
+    """Lanes of two widths, where there are any."""
+    from deepcrl import lanes, make_train
 
     train = make_train(config(kind))
     fresh = fresh_state(train.agent, 4, 2, 2)
-    result = jax.jit(jax.vmap(train))(jnp.arange(2))
+    widths = {} if kind == "Random" else {"width": (4, 8)}
+    result = jax.vmap(train)(*lanes(train.config, seeds=(0, 1), zipped=True, **widths))
     for leaf in jtu.tree_leaves(result.metrics):
         assert leaf.shape == (2, 2)
         assert np.isfinite(leaf).all()
     assert (result.state.grad_steps == train.config.actual_updates).all()
     if kind != "Random":
         pairs = zip(jtu.tree_leaves(fresh.policy), jtu.tree_leaves(result.state.agent.policy), strict=True)
-        assert all((np.asarray(new) != np.asarray(old)).any() for old, new in pairs)
+        assert all((np.asarray(new[1]) != np.asarray(old)).any() for old, new in pairs)
 
 
 def lanes_of(agent):
@@ -100,6 +102,38 @@ def test_lanes_of_updates_are_single_updates(kind):
     single = jax.jit(update)(states[1], hypers[1])
     for mine, alone in zip(jtu.tree_leaves(lanes), jtu.tree_leaves(single), strict=True):
         np.testing.assert_allclose(mine[1], alone, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["CRL", *(kind for kind in KINDS if kind != "Random")])
+def test_updates_of_a_padded_state_are_those_of_the_narrow_one(kind):
+    wide = tiny().agent if kind == "CRL" else config(kind).agent
+    narrow = wide.at_size(width=5)
+    states = [fresh_state(agent, 4, 2, 2) for agent in (narrow, wide)]
+    batch = random_td_batch(jr.key(1), 6, observation_size=4, goal_size=2, action_size=2)
+
+    def learnt(agent, state, hypers):
+        update = lambda state, key: agent.update(state, batch, hypers, key=key)
+        state, metrics = jax.lax.scan(update, state, jr.split(jr.key(0), 3))
+        return state, metrics, agent.value(state, batch.observation[0], batch.goal[0], hypers)
+
+    desired = jax.jit(lambda state, hypers: learnt(narrow, state, hypers))(states[0], narrow.hypers())
+    hypers = dataclasses.replace(wide.hypers(), width=jnp.int32(5))
+    actual = jax.jit(lambda state, hypers: learnt(wide, state, hypers))(padded(*states), hypers)
+    inside = (corner(actual[0], states[0]), *actual[1:])
+    for (path, mine), alone in zip(jtu.tree_leaves_with_path(inside), jtu.tree_leaves(desired), strict=True):
+        np.testing.assert_allclose(mine, alone, rtol=1e-3, atol=1e-4, err_msg=jtu.keystr(path))
+    for mine, alone in zip(jtu.tree_leaves(actual[0]), jtu.tree_leaves(padded(inside[0], states[1])), strict=True):
+        np.testing.assert_array_equal(mine, alone)  # exactly zero outside
+
+
+def test_lanes_of_an_agent_without_networks_have_no_width():
+    from deepcrl import lanes, make_train
+
+    train = make_train(config("Random"))
+    with pytest.raises(ValueError, match="Lanes of Random cannot differ in 'width'"):
+        lanes(train.config, seeds=[0], width=[4])
+    with pytest.raises(ValueError, match="Lanes of Random cannot differ in `width`"):
+        train(0, dataclasses.replace(train.config.hypers(), width=jnp.int32(4)))
 
 
 def test_the_loop_stores_ends_of_steps_for_agents_that_ask_alone():

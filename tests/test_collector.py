@@ -37,13 +37,13 @@ def assert_close(tree, other):
 
 @pytest.fixture(scope="module")
 def both():
-    """Two lanes, learners of depth 4 and 8 beside a collector of depth 8, and a run of the collector alone."""
+    """Two lanes, learners of depth and width 4 and 8 beside a collector of 8, and a run of the collector alone."""
     from deepcrl import lanes, make_train
     from deepcrl.agents import CRL
 
     collector = CRL(depth=8, **SMALL)
     train = make_train(with_collector(CRL(depth=8, actor_lr=1e-2, **SMALL), collector))
-    result = jax.vmap(train)(*lanes(train.config, seeds=[3], depth=(4, 8)))
+    result = jax.vmap(train)(*lanes(train.config, seeds=[3, 3], depth=(4, 8), width=(4, 8), zipped=True))
     return train, result, make_train(dataclasses.replace(tiny(), agent=collector))(3)
 
 

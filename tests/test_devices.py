@@ -38,7 +38,7 @@ def ends_well(process):
     assert process.returncode == 0 and said.strip().splitlines()[-1] == "done", complaints[-3000:]
 
 
-def test_lanes_of_different_depth_on_four_devices_never_talk_to_each_other():
+def test_lanes_of_different_size_on_four_devices_never_talk_to_each_other():
     ends_well(launch("init"))
 
 
@@ -168,6 +168,17 @@ def test_lanes_are_dealt_to_a_number_of_devices_that_divides_theirs(devices):
 
     with pytest.raises(ValueError, match=f"`devices` must divide the number of lanes, 8.*got {devices}"):
         lanes(tiny(), seeds=range(4), depth=(4, 8)).dealt(devices)
+
+
+def test_every_device_is_dealt_its_share_of_every_width():
+    from deepcrl import lanes
+
+    agent = {"depth": 16, "width": 8}
+    sizes = {"depth": [16, 4, 16, 4], "width": [4, 8, 4, 8]}  # all of equal work
+    dealt = lanes(tiny(agent=agent), seeds=range(4), zipped=True, **sizes).dealt(2)
+    assert [(row["actor_depth"], row["width"]) for row in dealt.table()] == [(16, 4), (4, 8)] * 2
+    wide_or_deep = lanes(tiny(agent=agent), seeds=[0], width=(8, 4), depth=(4, 8)).dealt(2)
+    assert wide_or_deep.hypers.width.reshape(2, 2).tolist() == [[4, 8], [4, 8]]
 
 
 def test_a_block_has_as_many_kinds_as_depths_at_most():

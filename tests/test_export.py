@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from strategies import fresh_state, tiny
+from strategies import corner, fresh_state, tiny
 
 
 SEEDS = (0, 5)
-DEPTH = 4  # in networks that are built for 8
+DEPTH, WIDTH = 4, 5  # in networks that are built for 8 of each
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def run(tmp_path_factory):
     from deepcrl.io import run
 
     config = tiny()
-    hypers = lanes(config, seeds=SEEDS, depth=[DEPTH]).hypers
+    hypers = lanes(config, seeds=SEEDS, depth=[DEPTH], width=[WIDTH]).hypers
     out = tmp_path_factory.mktemp("export") / "run"
     return run(config, seeds=SEEDS, hypers=hypers, out=out), out
 
@@ -49,10 +49,12 @@ def test_an_exported_policy_acts_as_the_run_s_own(run, tmp_path, lane):
     policy = deepcrl.load_policy(tmp_path / "policy")
     assert (policy.env, policy.lane, policy.epoch) == ("point_u_maze", lane, 2)
     assert policy.success == result.rows[-2 + lane]["success_any"]
-    assert int(policy.hypers.actor_depth) == DEPTH
+    assert (policy.hypers.actor_depth, policy.hypers.width) == (DEPTH, WIDTH)
 
+    small = result.trainer.at_size(DEPTH, DEPTH, WIDTH)
     state = jax.tree.map(lambda leaf: leaf[lane], result.state)
-    own = result.trainer.policy(state)
+    state = dataclasses.replace(state, hypers=dataclasses.replace(state.hypers, width=None))
+    own = small.policy(corner(state, small.lane_shapes()))
     space = result.trainer.env.action_space(result.trainer.env_params)
     for seed in range(5):
         observation = jr.normal(jr.key(seed), (policy.spec.observation_size,))

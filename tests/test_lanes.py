@@ -80,8 +80,8 @@ def test_batched_lanes_compute_what_serial_ones_do(config, sweep, result):
 
 
 def test_a_group_has_networks_of_its_own_depth(train, result):
-    assert set(train._shallow) == {(4, 4), (8, 8)}
-    for (depth, _), shallow in train._shallow.items():
+    assert set(train._resized) == {(4, 4, None), (8, 8, None)}
+    for (depth, _, _), shallow in train._resized.items():
         blocks = jtu.tree_leaves(shallow.lane_shapes().agent.policy.encoder.trunk.blocks)
         assert {leaf.shape[0] for leaf in blocks} == {depth // 4}
 
@@ -117,7 +117,7 @@ def test_a_host_loop_is_laid_out_by_promise_where_it_donates(config, sweep, resu
     epoch = jax.jit(jax.vmap(train.epoch), donate_argnums=0)
     for _ in range(config.epochs):
         state, _ = epoch(state)
-    assert set(train._shallow) == {(4, 4), (8, 8)}
+    assert set(train._resized) == {(4, 4, None), (8, 8, None)}
     assert_close(state, result.state, 1e-5)
 
 

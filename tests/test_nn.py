@@ -40,6 +40,12 @@ def perturbed(module):
     return jtu.tree_map(noise, module)
 
 
+def first(blocks):
+    from deepcrl.nn import Active
+
+    return Active(blocks=jnp.asarray(blocks, jnp.int32))
+
+
 def block_of(trunk, index):
     return jtu.tree_map(lambda leaf: leaf[index], trunk.blocks)
 
@@ -109,16 +115,16 @@ def test_masked_trunk_is_the_truncated_trunk_bitwise(trunk, truncated_trunks):
     for k, short in truncated_trunks.items():
         for seed in range(32):
             x = jr.normal(jr.key(np.uint32(seed)), (WIDTH,))
-            assert_masked_is_truncated(apply(trunk, x, jnp.int32(k)), apply(short, x), k)
+            assert_masked_is_truncated(apply(trunk, x, first(k)), apply(short, x), k)
 
 
 def test_no_active_block_is_the_identity(trunk, x):
-    assert_identical(apply(trunk, x, jnp.int32(0)), x)
+    assert_identical(apply(trunk, x, first(0)), x)
 
 
 def test_gradient_of_idle_blocks_is_zero_and_of_active_blocks_that_of_the_truncated_trunk(trunk, truncated_trunks, x):
     for k, short in truncated_trunks.items():
-        value, (grads, x_grad) = value_and_grads(trunk, x, jnp.int32(k))
+        value, (grads, x_grad) = value_and_grads(trunk, x, first(k))
         short_value, (short_grads, short_x_grad) = value_and_grads(short, x)
         active_grads = jtu.tree_map(lambda g, k=k: g[:k], grads.blocks)
         assert_masked_is_truncated((value, x_grad), (short_value, short_x_grad), k)
@@ -147,7 +153,7 @@ def test_every_net_passes_the_mask_on(nets, truncated_trunks, kind):
     first_blocks = jtu.tree_map(lambda leaf: leaf[:2], net.encoder.trunk.blocks)
     short_trunk = eqx.tree_at(lambda trunk: trunk.blocks, truncated_trunks[2], first_blocks)
     short = eqx.tree_at(lambda net: net.encoder.trunk, net, short_trunk)
-    masked, whole = apply(net, *inputs, jnp.int32(2)), apply(net, *inputs, jnp.int32(3))
+    masked, whole = apply(net, *inputs, first(2)), apply(net, *inputs, first(3))
     assert_identical(masked, apply(short, *inputs))
     assert np.all(np.asarray(jtu.tree_leaves(masked)[0]) != np.asarray(jtu.tree_leaves(whole)[0]))
 
@@ -168,12 +174,12 @@ def test_lane_of_a_vmapped_trunk_is_the_single_trunk(trunk, key, x):
     keys = jnp.stack([jr.fold_in(key, 1), jr.fold_in(key, 9), jr.fold_in(key, 10)])  # the first is that of `trunk`
     depths = jnp.array([4, 1, 2], jnp.int32)
     lanes = eqx.filter_vmap(lambda key: build(ResidualTrunk, WIDTH, BLOCKS, key=key))(keys)
-    call = eqx.filter_vmap(lambda trunk, depth, x: trunk(x, depth), in_axes=(0, 0, None))
+    call = eqx.filter_vmap(lambda trunk, depth, x: trunk(x, first(depth)), in_axes=(0, 0, None))
     outputs = eqx.filter_jit(call)(lanes, depths, x)
     assert_identical(jtu.tree_map(lambda leaf: leaf[0], lanes.blocks), trunk.blocks)
     for lane in range(3):
         single = jtu.tree_map(lambda leaf, lane=lane: leaf[lane], lanes)
-        assert_close(outputs[lane], apply(single, x, depths[lane]), 1e-5)
+        assert_close(outputs[lane], apply(single, x, first(depths[lane])), 1e-5)
 
 
 def test_jit_is_eager(trunk, x):

@@ -29,10 +29,10 @@ def config(epochs=EPOCHS):
 
 @pytest.fixture(scope="module")
 def hypers():
-    """Four lanes of different numbers, all of depth 4 in networks built for 8."""
+    """Four lanes of different numbers, all of depth 4 and width 5 in networks built for 8."""
     from deepcrl import lanes
 
-    return lanes(config(), seeds=[0, 5], depth=[4], critic_lr=[3e-4, 1e-3]).hypers
+    return lanes(config(), seeds=[0, 5], depth=[4], width=[5], critic_lr=[3e-4, 1e-3]).hypers
 
 
 @pytest.fixture(scope="module")

@@ -347,6 +347,8 @@ def test_lanes_take_seeds_alone_one_depth_alone_and_iterators():
         ({"depth": [6]}, "4 or 8"),
         ({"depth": [4, 12]}, r"must not exceed.*8; got 12.*CRL\(depth=12\)"),
         ({"critic_depth": [12]}, "`critic_depth` must not exceed"),
+        ({"width": [4, 16]}, r"`width` must not exceed.*8; got 16.*CRL\(width=16\)"),
+        ({"width": [0]}, "`width` must be at least 1, got 0"),
         ({"gamma": []}, "`gamma` must list at least one"),
         ({"seeds": []}, "`seeds` must list at least one"),
         ({"depth": [4], "actor_depth": [4]}, "either `depth`"),

@@ -67,6 +67,9 @@ class Hypers(eqx.Module):
     """Dense layers of the policy that are switched on: a multiple of those in a block, at most what the config builds."""
     critic_depth: IntScalar
     """Dense layers of the critic's networks that are switched on: as above."""
+    width: IntScalar | None = None
+    """Hidden units of all networks that are switched on, at most what the config builds; `None` for all of them, the
+    default."""
     actor_lr: OwnScalar = _UNUSED
     """Adam step size of the policy."""
     critic_lr: OwnScalar = _UNUSED
@@ -84,9 +87,9 @@ class Hypers(eqx.Module):
 
     @classmethod
     def of(cls, **values: int | float) -> "Hypers":
-        """Hypers from Python numbers; depths become int32, the rest float32."""
-        depths = ("actor_depth", "critic_depth")
-        return cls(**{k: jnp.asarray(v, jnp.int32 if k in depths else jnp.float32) for k, v in values.items()})
+        """Hypers from Python numbers; depths and the width become int32, the rest float32."""
+        sizes = ("actor_depth", "critic_depth", "width")
+        return cls(**{k: jnp.asarray(v, jnp.int32 if k in sizes else jnp.float32) for k, v in values.items()})
 
 
 class Actor(NamedTuple):
@@ -121,18 +124,23 @@ class AbstractAgent(abc.ABC):
     """Whether `value` says anything; an agent that has none need not define it."""
     trunk: Trunk = PAPER_TRUNK
     """What the networks' blocks are made of; depths are multiples of its `block_depth`."""
+    width: int | None = None
+    """Hidden units of the networks, the most that a lane may have; `None` if lanes cannot differ in them."""
 
     @abc.abstractmethod
     def hypers(self) -> Hypers:
         """The agent's own numbers as arrays."""
 
-    def at_depth(self, actor_depth: int, critic_depth: int) -> "AbstractAgent":
-        """This agent with networks of other depths; an agent of one depth takes the policy's."""
+    def at_size(
+        self, actor_depth: int | None = None, critic_depth: int | None = None, width: int | None = None
+    ) -> "AbstractAgent":
+        """This agent with networks of the sizes that are given; an agent of one depth takes the policy's."""
         own = {field.name for field in dataclasses.fields(self)}  # pyright: ignore[reportArgumentType]
-        depths = {"actor_depth": actor_depth, "critic_depth": critic_depth}
-        if not own >= depths.keys():
-            depths = {"depth": actor_depth} if "depth" in own else {}
-        return dataclasses.replace(self, **depths)  # pyright: ignore
+        sizes = {"actor_depth": actor_depth, "critic_depth": critic_depth, "width": width}
+        if not own >= sizes.keys() - {"width"}:
+            sizes = {"depth": actor_depth, "width": width}
+        given = {name: size for name, size in sizes.items() if name in own and size is not None}
+        return dataclasses.replace(self, **given)  # pyright: ignore
 
     @abc.abstractmethod
     def init(self, spec: AgentSpec, *, key: Key) -> PyTree:

@@ -15,7 +15,7 @@ from ..nn import GaussianPolicy, Trunk
 from ..nn._trunk import PAPER_TRUNK
 from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import adam_step, init_adam
-from ._settings import active_blocks, check_settings, network_sizes, own_hypers
+from ._settings import active_parts, check_settings, network_sizes, own_hypers
 from ._soft import gaussian_action
 
 
@@ -71,11 +71,11 @@ def _update(
     self: Any, state: CloningState, batch: Batch, hypers: Hypers, *, key: Key
 ) -> tuple[CloningState, CloningMetrics]:
     """One Adam step on the mean negative log density of the batch's actions."""
-    blocks, _ = active_blocks(self, hypers)
+    active, _ = active_parts(self, hypers)
 
     def loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
         def judge(observation: Array, goal: Array, action: Array) -> tuple[Scalar, Array]:
-            distribution = policy(observation, goal, blocks)
+            distribution = policy(observation, goal, active)
             return distribution.log_prob(action), distribution.mode - action
 
         log_prob, difference = jax.vmap(judge)(batch.observation, batch.goal, batch.action)

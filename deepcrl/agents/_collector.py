@@ -31,7 +31,7 @@ class WithCollector(AbstractAgent):
     the learner never acts in a training environment.
 
     It tells what an agent can learn from what it can find (exploration against expressivity in Wang et al. 2025).
-    Depths and other numbers of a lane are the learner's; the collector has those of its config. It uses the keys that it
+    Sizes and other numbers of a lane are the learner's; the collector has those of its config. It uses the keys that it
     would use alone and hears nothing from the learner: networks, actions, buffer and updates are those of a run of the
     collector alone with the same seed, but for rounding (programs differ), which a long run may magnify.
 
@@ -106,13 +106,20 @@ class WithCollector(AbstractAgent):
         """The learner's."""
         return self.learner.trunk
 
+    @property
+    def width(self) -> int | None:
+        """The learner's."""
+        return self.learner.width
+
     def hypers(self) -> Hypers:
         """The learner's numbers as arrays."""
         return self.learner.hypers()
 
-    def at_depth(self, actor_depth: int, critic_depth: int) -> "WithCollector":
-        """The same with a learner of other depths."""
-        return dataclasses.replace(self, learner=self.learner.at_depth(actor_depth, critic_depth))
+    def at_size(
+        self, actor_depth: int | None = None, critic_depth: int | None = None, width: int | None = None
+    ) -> "WithCollector":
+        """The same with a learner of another size."""
+        return dataclasses.replace(self, learner=self.learner.at_size(actor_depth, critic_depth, width))
 
     def init(self, spec: AgentSpec, *, key: Key) -> WithCollectorState:
         """Both agents, fresh; the collector as it would be alone."""

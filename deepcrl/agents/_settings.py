@@ -1,11 +1,10 @@
-"""What agents read off their own configs: whether they are legal, their numbers as arrays, the depths of their networks."""
+"""What agents read off their own configs: whether they are legal, their numbers as arrays, the sizes of their networks."""
 
 import math
 from typing import Any
 
 from .._errors import check_choice, check_flag, check_integer, check_number
-from .._typing import IntScalar
-from ..nn import blocks_of_depth, Trunk
+from ..nn import Active, blocks_of_depth, Trunk
 from ._api import Hypers
 
 
@@ -30,12 +29,12 @@ def check_settings(agent: Any, hindsight: tuple[str, ...]) -> None:
 
 
 def own_hypers(agent: Any) -> Hypers:
-    """The numbers of an agent's config as arrays: every field that [`deepcrl.agents.Hypers`][] has too."""
+    """The numbers of an agent's config as arrays: every field that [`deepcrl.agents.Hypers`][] has too, but `width`."""
     return Hypers.of(**dict(zip(_DEPTHS, depths(agent), strict=True)), **_numbers(agent))
 
 
 def _numbers(agent: Any) -> dict[str, float]:
-    names = Hypers.__dataclass_fields__.keys() - _DEPTHS
+    names = Hypers.__dataclass_fields__.keys() - {*_DEPTHS, "width"}
     return {name: value for name, value in vars(agent).items() if name in names}
 
 
@@ -53,6 +52,7 @@ def network_sizes(agent: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return actor_sizes, critic_sizes
 
 
-def active_blocks(agent: Any, hypers: Hypers) -> tuple[IntScalar, IntScalar]:
-    """Blocks of the policy and of the critic's networks that are switched on in a lane."""
-    return hypers.actor_depth // agent.trunk.block_depth, hypers.critic_depth // agent.trunk.block_depth
+def active_parts(agent: Any, hypers: Hypers) -> tuple[Active, Active]:
+    """What of the policy and of the critic's networks is switched on in a lane."""
+    actor_blocks, critic_blocks = (getattr(hypers, name) // agent.trunk.block_depth for name in _DEPTHS)
+    return Active(actor_blocks, hypers.width), Active(critic_blocks, hypers.width)

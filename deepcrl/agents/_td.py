@@ -9,9 +9,9 @@ import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
 from .._tree import tree_norm
-from .._typing import IntScalar, Key, Scalar
+from .._typing import Key, Scalar
 from ..losses import td_loss, td_target
-from ..nn import TwinCritic
+from ..nn import Active, TwinCritic
 from ._api import Batch
 from ._optim import adam_step
 
@@ -34,13 +34,13 @@ def critic_step(
     opt_state: PyTree,
     target: Float[Array, " batch"],
     batch: Batch,
-    active_blocks: IntScalar,
+    active: Active,
     learning_rate: Scalar,
 ) -> tuple[TwinCritic, PyTree, TDMetrics]:
     """One Adam step of both critics towards the targets."""
 
     def loss(critic: TwinCritic) -> tuple[Scalar, Float[Array, "batch 2"]]:
-        values = pair_values(critic, batch.observation, batch.goal, batch.action, active_blocks)
+        values = pair_values(critic, batch.observation, batch.goal, batch.action, active)
         return jnp.mean(jax.vmap(td_loss)(values, target)), values
 
     (value, values), grads = eqx.filter_value_and_grad(loss, has_aux=True)(critic)
@@ -54,10 +54,10 @@ def pair_values(
     observation: Float[Array, "batch obs"],
     goal: Float[Array, "batch goal"],
     action: Float[Array, "batch action"],
-    active_blocks: IntScalar,
+    active: Active,
 ) -> Float[Array, "batch 2"]:
     """Both critics on a batch."""
-    return jax.vmap(critic, in_axes=(0, 0, 0, None))(observation, goal, action, active_blocks)
+    return jax.vmap(critic, in_axes=(0, 0, 0, None))(observation, goal, action, active)
 
 
 def bootstrap_targets(

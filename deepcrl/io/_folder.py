@@ -207,6 +207,9 @@ def _hypers_to_dict(hypers: Hypers) -> dict[str, Any]:
 
 
 def _hypers_from_dict(config: Config, values: Mapping[str, Any]) -> Hypers:
-    paths, structure = jax.tree_util.tree_flatten_with_path(config.hypers())
+    like = config.hypers()
+    if "width" in values:
+        like = dataclasses.replace(like, width=jnp.zeros((), jnp.int32))
+    paths, structure = jax.tree_util.tree_flatten_with_path(like)
     leaves = [jnp.asarray(values[path[-1].name], leaf.dtype) for path, leaf in paths]
     return jax.tree_util.tree_unflatten(structure, leaves)

@@ -104,7 +104,7 @@ def export_policy(run: str | Path, out: str | Path, *, best: bool = False, lane:
         raise ValueError(f"`lane` must be one of the run's {len(policies)}, from 0; got {lane}.")
     policy = max(policies, key=lambda policy: policy.success or 0.0) if lane is None else policies[lane]
     about = {name: getattr(policy, name) for name in ("config", "lane", "epoch", "success")}
-    about |= {"kind": "policy", "spec": dataclasses.asdict(policy.spec)}
+    about |= {"kind": "policy", "spec": dataclasses.asdict(policy.spec), "padded": policy.hypers.width is not None}
     about |= {"low": policy.action_space.low.tolist(), "high": policy.action_space.high.tolist()}
     save_checkpoint(out, {"state": _acting_part(policy.state), "hypers": policy.hypers}, about)
     return policy
@@ -129,10 +129,14 @@ def load_policy(path: str | Path) -> Policy:
         spec = AgentSpec(**about["spec"])
         space = Box(np.asarray(about["low"], np.float32), np.asarray(about["high"], np.float32))
         rest = {name: about[name] for name in ("config", "lane", "epoch", "success")}
+        is_padded = about["padded"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds a policy that cannot be read: {type(error).__name__}: {error}.") from error
     full = jax.eval_shape(lambda key: agent.init(spec, key=key), jr.key(0))
-    template = {"state": _acting_part(full), "hypers": jax.eval_shape(agent.hypers)}
+    hypers = agent.hypers()
+    if is_padded:
+        hypers = dataclasses.replace(hypers, width=jnp.asarray(agent.width, jnp.int32))
+    template = {"state": _acting_part(full), "hypers": hypers}
     loaded = load_checkpoint(path, template)
     state = eqx.combine(loaded["state"], full)
     return Policy(**rest, spec=spec, action_space=space, agent=agent, state=state, hypers=loaded["hypers"])

@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from .._typing import IntScalar, Key
+from .._typing import Key
+from ._active import Active, ALL
 from ._distribution import TanhGaussian
-from ._layers import dense, DenseLayer, make_norm
+from ._layers import apply_norm, dense, DenseLayer, make_norm
 from ._residual import ResidualTrunk
 from ._trunk import PAPER_TRUNK, Trunk
 
@@ -55,20 +56,20 @@ class Encoder(eqx.Module):
         self.final_norm = make_norm(width, trunk) if trunk.final_norm else None
         self.output = dense(width, out_size, key=output_key)
 
-    def hidden(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
+    def hidden(self, x: Float[Array, " in"], active: Active = ALL) -> Float[Array, " width"]:
         """What the output layer takes: the residual stream, normed if the trunk has a `final_norm`."""
-        h = self.trunk(self.input_layer(x), active_blocks)
-        return h if self.final_norm is None else self.final_norm(h)  # pyright: ignore[reportCallIssue]
+        h = self.trunk(self.input_layer(x, active.width), active)
+        return h if self.final_norm is None else apply_norm(self.final_norm, h, active.width)
 
-    def __call__(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " out"]:
+    def __call__(self, x: Float[Array, " in"], active: Active = ALL) -> Float[Array, " out"]:
         """**Arguments:**
 
         - `x`: one sample.
-        - `active_blocks`: how many residual blocks are switched on; all by default.
+        - `active`: the blocks and units that are switched on; all by default.
 
         **Returns:** the output of one sample.
         """
-        return self.output(self.hidden(x, active_blocks))
+        return self.output(self.hidden(x, active))
 
 
 class StateActionEncoder(eqx.Module):
@@ -95,10 +96,10 @@ class StateActionEncoder(eqx.Module):
         )
 
     def __call__(
-        self, observation: Float[Array, " obs"], action: Float[Array, " action"], active_blocks: IntScalar | None = None
+        self, observation: Float[Array, " obs"], action: Float[Array, " action"], active: Active = ALL
     ) -> Float[Array, " repr"]:
         """The embedding of one observation and action."""
-        return self.encoder(jnp.concatenate([observation, action]), active_blocks)
+        return self.encoder(jnp.concatenate([observation, action]), active)
 
 
 class GoalEncoder(eqx.Module):
@@ -120,9 +121,9 @@ class GoalEncoder(eqx.Module):
         """**Arguments:** size of the goal, then as [`deepcrl.nn.StateActionEncoder`][]."""
         self.encoder = Encoder(goal_size, repr_dim, width, num_blocks, trunk=trunk, remat=remat, key=key)
 
-    def __call__(self, goal: Float[Array, " goal"], active_blocks: IntScalar | None = None) -> Float[Array, " repr"]:
+    def __call__(self, goal: Float[Array, " goal"], active: Active = ALL) -> Float[Array, " repr"]:
         """The embedding of one goal."""
-        return self.encoder(goal, active_blocks)
+        return self.encoder(goal, active)
 
 
 class GaussianPolicy(eqx.Module):
@@ -153,10 +154,10 @@ class GaussianPolicy(eqx.Module):
         self.action_size = action_size
 
     def __call__(
-        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
+        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active: Active = ALL
     ) -> TanhGaussian:
         """The distribution over actions in $(-1, 1)$ for one observation and goal."""
-        heads = self.encoder(jnp.concatenate([observation, goal]), active_blocks)
+        heads = self.encoder(jnp.concatenate([observation, goal]), active)
         mean, raw = heads[: self.action_size], heads[self.action_size :]
         log_std = LOG_STD_MIN + 0.5 * (LOG_STD_MAX - LOG_STD_MIN) * (jnp.tanh(raw) + 1.0)
         return TanhGaussian(mean, log_std)
@@ -184,10 +185,10 @@ class DeterministicPolicy(eqx.Module):
         self.encoder = Encoder(in_size, action_size, width, num_blocks, trunk=trunk, remat=remat, key=key)
 
     def __call__(
-        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
+        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active: Active = ALL
     ) -> Float[Array, " action"]:
         """The action in $(-1, 1)$ for one observation and goal."""
-        return jnp.tanh(self.encoder(jnp.concatenate([observation, goal]), active_blocks))
+        return jnp.tanh(self.encoder(jnp.concatenate([observation, goal]), active))
 
 
 def parameter_count(module: eqx.Module) -> int:

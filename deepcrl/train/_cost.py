@@ -17,7 +17,7 @@ from ._trainer import available_memory, Trainer
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Of a run of several lanes, each of the depth that its config builds. Nothing is compiled to find out."""
+    """Of a run of several lanes, each of the depth and width that its config builds. Nothing is compiled to find out."""
 
     lanes: int
     """Training runs in the program."""

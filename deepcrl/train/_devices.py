@@ -37,7 +37,7 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..
 
     **Arguments:**
 
-    - `function`: a [`deepcrl.Trainer`][] or one of its methods. Lanes of different depth are laid out by depth if
+    - `function`: a [`deepcrl.Trainer`][] or one of its methods. Lanes of different size are laid out by size if
         `make_train` was given the hypers of all of them; see [`deepcrl.Lanes.dealt`][] for a good order.
     - `mesh`: with an axis `lane`. The first device gets the first block of lanes, all blocks are of one size. The
         devices of a second axis, `env`, share the environments of their lanes and the replay buffer: each simulates its

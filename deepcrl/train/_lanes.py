@@ -10,9 +10,9 @@ import jax.tree_util as jtu
 import numpy as np
 from jaxtyping import Array, Int
 
-from .._errors import did_you_mean
+from .._errors import check_integer, did_you_mean
 from .._tree import is_concrete
-from ..agents import Hypers
+from ..agents import AbstractAgent, Hypers
 from ..nn import blocks_of_depth
 from ._config import Config
 from ._state import lane_table
@@ -35,10 +35,10 @@ class Lanes(NamedTuple):
         return [{"lane": lane, "seed": seed, **row} for lane, (seed, row) in enumerate(rows)]
 
     def dealt(self, devices: int) -> "Lanes":
-        """The same lanes, deep and shallow ones dealt out like cards to so many devices: first all lanes of the first
+        """The same lanes, large and small ones dealt out like cards to so many devices: first all lanes of the first
         device, then those of the second, and so on.
 
-        A device that got only deep lanes would keep the others waiting, and one that got another mix than the others
+        A device that got only large lanes would keep the others waiting, and one that got another mix than the others
         needs code of its own to be compiled.
 
         **Raises:** `ValueError` unless `devices` divides the number of lanes.
@@ -48,8 +48,11 @@ class Lanes(NamedTuple):
                 f"`devices` must divide the number of lanes, {len(self.seeds)}, so that all have equally many; got "
                 f"{devices}."
             )
-        by_depth = np.argsort(np.asarray(self.hypers.actor_depth + self.hypers.critic_depth), stable=True)
-        order = by_depth.reshape(-1, devices).T.ravel()
+        depth = np.asarray(self.hypers.actor_depth + self.hypers.critic_depth)
+        width = np.ones_like(depth) if self.hypers.width is None else np.asarray(self.hypers.width)
+        work = depth * np.square(width, dtype=float)
+        by_work = np.lexsort((width, work))  # by width where the work is equal, so that alike ones stand together
+        order = by_work.reshape(-1, devices).T.ravel()
         return Lanes(*jtu.tree_map(lambda leaf: leaf[order], tuple(self)))
 
 
@@ -64,22 +67,23 @@ def lanes(config: Config, *, seeds: Iterable[int], zipped: bool = False, **setti
 
     **Arguments:**
 
-    - `config`: gives the settings that are not named, and the deepest networks a lane may have.
+    - `config`: gives the settings that are not named, and the deepest and widest networks a lane may have.
     - `seeds`: one or more integers.
     - `zipped`: lane $i$ takes the $i$-th seed and the $i$-th value of every setting, in place of the cross product.
     - `settings`: values for fields of [`deepcrl.agents.Hypers`][], one or more each; `depth` sets both depths.
 
     **Raises:** `ValueError` for an unknown name, an empty list, lists of different length where they are zipped, or a
-    depth that the config does not build.
+    depth or width that the config does not build.
     """
-    default, block_depth = config.hypers(), config.agent.trunk.block_depth
+    agent, default = config.agent, config.hypers()
+    if "width" in settings and agent.width is not None:
+        default = dataclasses.replace(default, width=jnp.asarray(agent.width, jnp.int32))
     known = [name for name in Hypers.__dataclass_fields__ if getattr(default, name) is not None] + ["depth"]
     seeds = list(seeds)
     axes = {name: list(values) for name, values in settings.items()}
     for name, values in {"seeds": seeds, **axes}.items():
         if name != "seeds" and name not in known:
-            agent = type(config.agent).__name__
-            raise ValueError(f"Lanes of {agent} cannot differ in {name!r}. {did_you_mean(name, known)}")
+            raise ValueError(f"Lanes of {type(agent).__name__} cannot differ in {name!r}. {did_you_mean(name, known)}")
         if not values:
             raise ValueError(f"`{name}` must list at least one value.")
     if "depth" in axes and set(axes) & set(_DEPTHS):
@@ -101,25 +105,41 @@ def lanes(config: Config, *, seeds: Iterable[int], zipped: bool = False, **setti
         if "depth" in values:
             values |= dict.fromkeys(_DEPTHS, values.pop("depth"))
         for name in set(_DEPTHS) & set(values):
-            blocks_of_depth(values[name], name, block_depth)  # pyright: ignore[reportArgumentType]
+            blocks_of_depth(values[name], name, agent.trunk.block_depth)  # pyright: ignore[reportArgumentType]
+        if "width" in values:
+            check_integer("width", values["width"])
         arrays = {name: jnp.asarray(value, getattr(default, name).dtype) for name, value in values.items()}
         row = dataclasses.replace(default, **arrays)
-        check_hypers(row, default, block_depth)
+        check_hypers(row, agent)
         rows.append((int(seed), row))
     seed_array = jnp.asarray([seed for seed, _ in rows], jnp.int32)
     return Lanes(seed_array, jtu.tree_map(lambda *leaves: jnp.stack(leaves), *[row for _, row in rows]))
 
 
-def check_hypers(hypers: Hypers, built: Hypers, block_depth: int) -> None:
-    """Raises `ValueError` where concrete depths of `hypers` are not what networks of the depths in `built` can do."""
+def check_hypers(hypers: Hypers, agent: AbstractAgent) -> None:
+    """Raises `ValueError` where concrete depths or widths of `hypers` are not what the agent's networks can do."""
+    built = agent.hypers()
     for name in _DEPTHS:
-        depths = getattr(hypers, name)
-        if not is_concrete(depths):
-            continue  # under vmap or jit; `lanes` has looked
-        for depth in jnp.unique(depths).tolist():
-            blocks_of_depth(depth, name, block_depth)
+        for depth in _values(getattr(hypers, name)):
+            blocks_of_depth(depth, name, agent.trunk.block_depth)
             if depth > getattr(built, name):
                 raise ValueError(
                     f"A lane's `{name}` must not exceed the depth that the config builds, {getattr(built, name)}; got "
                     f"{depth}. Build the deepest: `CRL(depth={depth})`."
                 )
+    if hypers.width is None:
+        return
+    if agent.width is None:
+        raise ValueError(f"Lanes of {type(agent).__name__} cannot differ in `width`. Leave it `None`.")
+    for width in _values(hypers.width):
+        check_integer("width", width)
+        if width > agent.width:
+            raise ValueError(
+                f"A lane's `width` must not exceed the width that the config builds, {agent.width}; got {width}. Build "
+                f"the widest: `CRL(width={width})`."
+            )
+
+
+def _values(of_lanes: Array) -> list[int]:
+    """The different ones; none under vmap or jit, where `lanes` has looked."""
+    return jnp.unique(of_lanes).tolist() if is_concrete(of_lanes) else []

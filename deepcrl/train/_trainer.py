@@ -23,8 +23,9 @@ from ._acting import acting_policy
 from ._collected import Failures, Spread
 from ._config import Config, env_spec, example_transition
 from ._divergence import freeze_diverged
+from ._hidden import refuse_hidden_width
 from ._lanes import check_hypers
-from ._staircase import Depths, lane_depths, LaneFunction
+from ._staircase import lane_sizes, LaneFunction, Size, Sizes
 from ._state import Metrics, TrainResult, TrainState
 
 
@@ -35,7 +36,7 @@ class Trainer:
     lanes. `train(seed, hypers)` is `init(seed, hypers)` followed by a scan of `epoch`.
     """
 
-    def __init__(self, config: Config, depths: Depths | None = None):
+    def __init__(self, config: Config, sizes: Sizes | None = None):
         """Builds environments, agent and buffer of a config; compiles nothing."""
         self.config = config
         self.agent = config.agent
@@ -43,12 +44,12 @@ class Trainer:
         self.eval_env, self.eval_env_params = config.make_eval_env()
         self.spec = env_spec(self.env, self.env_params)
         self.queue = config.queue()
-        self._shallow: dict[tuple[int, int], Trainer] = {}
+        self._resized: dict[Size, Trainer] = {}
         given = lambda trainer, state: state
-        self._train = LaneFunction(self, Trainer._fresh_lane, Trainer._train_lane, depths)
-        self._init = LaneFunction(self, Trainer._fresh_lane, Trainer._prefill_lane, depths)
-        self._epoch = LaneFunction(self, given, Trainer._epoch_lane, depths)
-        self._evaluate = LaneFunction(self, given, lambda trainer, state: (None, trainer._evaluate_lane(state)), depths)
+        self._train = LaneFunction(self, Trainer._fresh_lane, Trainer._train_lane, sizes)
+        self._init = LaneFunction(self, Trainer._fresh_lane, Trainer._prefill_lane, sizes)
+        self._epoch = LaneFunction(self, given, Trainer._epoch_lane, sizes)
+        self._evaluate = LaneFunction(self, given, lambda trainer, state: (None, trainer._evaluate_lane(state)), sizes)
 
     def __call__(self, seed: Any, hypers: Hypers | None = None) -> TrainResult:
         """**Arguments:**
@@ -78,14 +79,16 @@ class Trainer:
         """The policy (by default its mode) in `config.eval_envs` fresh episodes. The same state gives the same numbers."""
         return self._evaluate(state)[1]
 
-    def at_depth(self, actor_depth: int, critic_depth: int) -> "Trainer":
-        """The same with networks of other depths."""
-        depth = (actor_depth, critic_depth)
-        if depth not in self._shallow:
-            config = dataclasses.replace(self.config, agent=self.agent.at_depth(actor_depth, critic_depth))
+    def at_size(
+        self, actor_depth: int | None = None, critic_depth: int | None = None, width: int | None = None
+    ) -> "Trainer":
+        """The same with networks of the sizes that are given."""
+        size = (actor_depth, critic_depth, width)
+        if size not in self._resized:
+            config = dataclasses.replace(self.config, agent=self.agent.at_size(*size))
             with jax.ensure_compile_time_eval():  # it outlives the trace that may be going on
-                self._shallow[depth] = Trainer(config)
-        return self._shallow[depth]
+                self._resized[size] = Trainer(config)
+        return self._resized[size]
 
     def lane_shapes(self) -> TrainState:
         """One lane's state as `jax.ShapeDtypeStruct`s."""
@@ -108,10 +111,9 @@ class Trainer:
         return acting_policy(self.agent, state.agent, state.hypers, actions)
 
     def _checked(self, hypers: Hypers | None) -> Hypers:
-        default = self.config.hypers()
         if hypers is None:
-            return default
-        check_hypers(hypers, default, self.agent.trunk.block_depth)
+            return self.config.hypers()
+        check_hypers(hypers, self.agent)
         return hypers
 
     # -- one lane --------------------------------------------------------------------------------------------------
@@ -127,7 +129,7 @@ class Trainer:
         obs, env_state = batched_reset(self.env, self.env_params, self.config.num_envs, key=env_key)
         return TrainState(
             agent=self.agent.init(self.spec, key=agent_key),
-            hypers=hypers,
+            hypers=refuse_hidden_width(hypers),
             env=env_state,
             obs=obs,
             queue=self.queue.init(example_transition(self.spec, self.agent.needs_outcome)),
@@ -276,15 +278,16 @@ def make_train(config: Config, *, hypers: Hypers | None = None) -> Trainer:
     result.metrics.success_any  # (8, epochs)
     ```
 
-    Lanes of different depth are laid out by depth, so that none pays for a deeper one. That takes the values of their
-    depths: `jax.vmap(train)(seeds, hypers)` sees them, a `jax.jit` around it hides them.
+    Lanes of different depth and width are laid out by size, so that none pays for a larger one. That takes the values of
+    their sizes: `jax.vmap(train)(seeds, hypers)` sees them, a `jax.jit` around it hides them.
 
     **Arguments:**
 
     - `config`: of the run.
-    - `hypers`: the numbers of the lanes that will be trained, leaves `lane`: a promise of their depths, kept by the
+    - `hypers`: the numbers of the lanes that will be trained, leaves `lane`: a promise of their sizes, kept by the
         caller, for programs with a `jit` around the vmap, such as `jax.jit(jax.vmap(train.epoch), donate_argnums=0)`.
-        Without it the shallow lanes of such a program mask idle blocks, and cost as much as the deepest.
+        Without it the small lanes of such a program mask what is idle and cost as much as the largest, and programs
+        that draw weights, of `train` and `train.init`, cannot have lanes of their own width.
 
     **Returns:** a [`deepcrl.Trainer`][].
 
@@ -293,8 +296,8 @@ def make_train(config: Config, *, hypers: Hypers | None = None) -> Trainer:
     if not isinstance(config, Config):
         raise TypeError(f"`make_train` takes a `Config`, got {config!r}.")
     if hypers is not None:
-        check_hypers(hypers, config.hypers(), config.agent.trunk.block_depth)
-    trainer = Trainer(config, None if hypers is None else lane_depths(hypers))
+        check_hypers(hypers, config.agent)
+    trainer = Trainer(config, None if hypers is None else lane_sizes(hypers))
     check_memory(trainer, lanes=1)
     return trainer
 
