@@ -19,7 +19,8 @@ class ResidualTrunk(eqx.Module):
 
     Compile time does not grow with the number of blocks. Block $i$ has the same initial weights whatever the number of
     blocks (its key is `fold_in(key, i)`), and a trunk told to use `Active(blocks=...)` of its blocks computes bit for
-    bit what a trunk of that many blocks computes (XLA unrolls a scan of one block, so there up to rounding), with zero gradient for the idle ones.
+    bit what a trunk of that many blocks computes (XLA unrolls a scan of one block, so there up to rounding), with zero
+    gradient for the idle ones.
 
     ??? cite "Reference"
         ```bibtex
