@@ -2,10 +2,10 @@
 
     python recipes/depth_on_a_laptop.py --scale laptop --out runs/depth
 
-trains every depth and seed as lanes of one program, and the width control (depth 4, wider) as one program per width.
+trains every depth and seed as lanes of one program, and the width control (depth 4, wider) as those of a second one.
 Killed at any instant, the same command goes on. What comes out, in the folder `--out`:
 
-- `depths/`, `width_128/`, ...: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal cell,
+- `depths/` and `widths/`: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal cell,
   its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
 - `results.csv` (a row per lane and epoch) and `results.json` (final figures with intervals, settings, versions);
 - pictures: `success.png` (curves and final figures), `cells.png`, `values.png` and `trajectories.png` (seed 0 of the
@@ -132,25 +132,27 @@ def read_settings(file: Path, scale: str, env: str | None, seeds: int | None) ->
     return config, what if seeds is None else dataclasses.replace(what, seeds=seeds)
 
 
-def train_set(config: Config, depths: list[int], scale: Scale, folder: Path, console: Console) -> bool:
-    """Trains the depths, each with all seeds, as lanes of one program; goes on with what `folder` holds of it.
+def train_set(config: Config, sizes: list[dict[str, int]], scale: Scale, folder: Path, console: Console) -> bool:
+    """Trains networks of these sizes, each with all seeds, as lanes of one program; goes on with what `folder` holds.
 
     Returns whether it was stopped before its end.
     """
-    deepest = dataclasses.replace(config, agent=dataclasses.replace(config.agent, depth=max(depths)))
-    # Seed by seed, so that devices, which get a row of lanes each, have deep and shallow ones.
-    each = [(seed, depth) for seed in range(scale.seeds) for depth in depths]
-    seeds, hypers = lanes(deepest, seeds=[seed for seed, _ in each], depth=[depth for _, depth in each], zipped=True)
+    largest = {name: max(size[name] for size in sizes) for name in sizes[0]}
+    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, **largest))
+    # Seed by seed, so that devices, which get a row of lanes each, have large and small ones.
+    each = [(seed, size) for seed in range(scale.seeds) for size in sizes]
+    settings = {name: [size[name] for _, size in each] for name in largest}
+    seeds, hypers = lanes(config, seeds=[seed for seed, _ in each], zipped=True, **settings)
     devices = max(count for count in range(1, len(jax.devices()) + 1) if len(each) % count == 0)
     sink = SuccessByCell(folder, scale.episodes_per_cell)
     if (folder / "config.json").exists():
         plan = RunFolder.of_run(folder).read_plan()
-        if plan.config != deepest or list(plan.seeds) != seeds.tolist() or not eqx.tree_equal(plan.hypers, hypers):
+        if plan.config != config or list(plan.seeds) != seeds.tolist() or not eqx.tree_equal(plan.hypers, hypers):
             raise SystemExit(f"error: {folder} holds a run with other settings. Choose another folder: `--out`.")
         result = resume(folder, devices=devices, sinks=[sink], console=console)
     else:
         settings = {"seeds": seeds.tolist(), "hypers": hypers, "devices": devices}
-        result = run(deepest, **settings, out=folder, sinks=[sink], console=console)
+        result = run(config, **settings, out=folder, sinks=[sink], console=console)
     sink.measure()
     return result.interrupted
 
@@ -218,13 +220,12 @@ def main() -> None:
     split_cpu()
     config, scale = read_settings(arguments.settings, arguments.scale, arguments.env, arguments.seeds)
     console = Console()
-    sets = {"depths": (config, scale.depths)}
-    for width in scale.control_widths:
-        wider = dataclasses.replace(config, agent=dataclasses.replace(config.agent, width=width))
-        sets[f"width_{width}"] = (wider, [min(scale.depths)])
-    for name, (config, depths) in sets.items():
-        console.print(f"[bold]{name}[/bold]: depths {depths}, width {config.agent.width}")
-        if train_set(config, depths, scale, arguments.out / name, console):
+    sets = {"depths": [{"depth": depth} for depth in scale.depths]}
+    if scale.control_widths:
+        sets["widths"] = [{"depth": min(scale.depths), "width": width} for width in scale.control_widths]
+    for name, sizes in sets.items():
+        console.print(f"[bold]{name}[/bold]: {sizes}")
+        if train_set(config, sizes, scale, arguments.out / name, console):
             console.print("Stopped. The same command goes on.")
             raise SystemExit(130)
     report(arguments.out, list(sets), scale, console)

@@ -100,6 +100,7 @@ def trunk_fields(draw):
         "residual": draw(st.booleans()),
         "tied": draw(st.booleans()),
         "final_norm": draw(st.booleans()) and norm != "none",
+        "products": draw(st.sampled_from(["float32", "bfloat16"])),
     }
 
 

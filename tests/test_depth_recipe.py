@@ -20,7 +20,7 @@ total_env_steps = 240
 epochs = 2
 seeds = 2
 depths = [4] # compiling is all that takes time here; lanes of several depths have tests of their own
-control_widths = []
+control_widths = [4]
 episodes_per_cell = 2
 """
 
@@ -62,19 +62,19 @@ def lines(file):
 
 def test_tables_and_pictures_are_written(out, drawn):
     rows = list(csv.DictReader((out / "results.csv").read_text().splitlines()))
-    assert [(row["epoch"], row["depth"], row["seed"]) for row in rows] == [
-        (epoch, "4", seed) for epoch in "12" for seed in "01"
+    assert [(row["epoch"], row["network"], row["seed"]) for row in rows] == [
+        (epoch, network, seed) for network in ("4 x 8", "4 x 4") for epoch in "12" for seed in "01"
     ]
     results = json.loads((out / "results.json").read_text())
-    assert [(entry["network"], entry["metric"]) for entry in results["final"]] == [
-        ("4 x 8", metric) for metric in ("success_any", "success_cells", "success_far")
+    assert [(entry["metric"], entry["network"]) for entry in results["final"]] == [
+        (metric, network) for metric in ("success_any", "success_cells", "success_far") for network in ("4 x 4", "4 x 8")
     ]
     for entry in results["final"]:
-        expected = np.mean([float(row[entry["metric"]]) for row in rows])
+        expected = np.mean([float(row[entry["metric"]]) for row in rows if row["network"] == entry["network"]])
         assert entry["interquartile_mean"] == pytest.approx(expected, abs=1e-4)
         assert entry["low"] <= entry["interquartile_mean"] <= entry["high"]
     assert [(rank["depth"], rank["seed"]) for rank in results["ranks"]] == [(4, 0), (4, 1)]
-    assert results["seconds"]["depths"] > 0.0 and results["config"]["agent"]["depth"] == 4
+    assert results["seconds"].keys() == {"depths", "widths"} and results["config"]["agent"]["depth"] == 4
     assert (out / "success.png").stat().st_size > 10_000
     assert drawn == {f"{name}.png": ["depth 4"] for name in ("cells", "values", "trajectories")}
 
@@ -94,7 +94,7 @@ def test_a_finished_run_is_measured_again_only_where_it_was_not(recipe, settings
     before = file.read_text()
     file.write_text("".join(before.splitlines(keepends=True)[:2]))  # as if killed before the second epoch's
     config, scale = recipe["read_settings"](settings, "tiny", None, None)
-    assert not recipe["train_set"](config, scale.depths, scale, out / "depths", Console(quiet=True))
+    assert not recipe["train_set"](config, [{"depth": 4}], scale, out / "depths", Console(quiet=True))
     assert file.read_text() == before
     assert (out / "depths" / "metrics.jsonl").read_text() == metrics
 

@@ -38,7 +38,7 @@ class Trunk:
     """A norm between the last block and the output layer, without which the residual stream grows with depth."""
     products: Literal["float32", "bfloat16"] = "float32"
     """What numbers Dense layers multiply. Parameters, norms, activations, the residual stream and the output layer are
-    float32 either way; bfloat16 is for devices with units for it, and slow on a CPU."""
+    float32 either way; bfloat16 is for devices with units for it, and no faster on a CPU."""
 
     def __post_init__(self):
         check_choice("block", self.block, BLOCKS)

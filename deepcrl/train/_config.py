@@ -71,8 +71,8 @@ class Config:
     eval_actions: Actions = "deterministic"
     """How evaluation environments are acted in; as above."""
     lane_layout: Literal["batched", "serial"] | None = None
-    """Lanes side by side in one batch, or one after another inside the program (by default serial on a CPU, where that
-    is faster and a lane computes bit for bit what it computes alone; batched elsewhere)."""
+    """Lanes side by side in one batch, or one after another inside the program (by default serial on a CPU, where a lane
+    then computes bit for bit what it computes alone, about as fast; batched elsewhere)."""
     debug_checks: bool = False
     """Stop with an error at the first non-finite loss or observation; switches JAX's compilation cache off."""
 
