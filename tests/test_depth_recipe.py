@@ -67,7 +67,9 @@ def test_tables_and_pictures_are_written(out, drawn):
     ]
     results = json.loads((out / "results.json").read_text())
     assert [(entry["metric"], entry["network"]) for entry in results["final"]] == [
-        (metric, network) for metric in ("success_any", "success_cells", "success_far") for network in ("4 x 4", "4 x 8")
+        (metric, network)
+        for metric in ("success_any", "success_cells", "success_far")
+        for network in ("4 x 4", "4 x 8")
     ]
     for entry in results["final"]:
         expected = np.mean([float(row[entry["metric"]]) for row in rows if row["network"] == entry["network"]])
