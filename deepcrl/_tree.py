@@ -10,6 +10,9 @@ from jaxtyping import Array, Bool, PyTree
 from ._typing import Scalar
 
 
+ENVS = "env"  # the axis of a mesh whose devices share the environments of a lane
+
+
 def tree_where(condition: Bool[Array, ""], if_true: PyTree, if_false: PyTree) -> PyTree:
     """`if_true` where the scalar `condition` holds, else `if_false`, leaf by leaf; typed keys included."""
     return jtu.tree_map(lambda a, b: jax.lax.select(condition, a, b), if_true, if_false)
@@ -33,6 +36,6 @@ def is_concrete(x: Array) -> bool:
 def spread_envs(tree: PyTree) -> PyTree:
     """`tree`, whose leaves have a leading `env` axis, laid over the devices that share the environments of a lane, if the
     program that is being traced has any."""
-    if "env" not in jax.sharding.get_abstract_mesh().auto_axes:
+    if ENVS not in jax.sharding.get_abstract_mesh().auto_axes:
         return tree
-    return jax.lax.with_sharding_constraint(tree, PartitionSpec("env"))
+    return jax.lax.with_sharding_constraint(tree, PartitionSpec(ENVS))

@@ -41,6 +41,18 @@ def key():
     return jax.random.key(20250314)
 
 
+@pytest.fixture(scope="module")
+def result(train, sweep):
+    """The lanes of a module's `sweep`, trained by its `train`."""
+    return jax.vmap(train)(*sweep)
+
+
+@pytest.fixture(scope="module")
+def fresh(train, sweep):
+    """The same before the first epoch."""
+    return jax.vmap(train.init)(*sweep)
+
+
 @pytest.fixture(autouse=True)
 def long_runs_are_optimised(request):
     """They spend their time running."""

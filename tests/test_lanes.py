@@ -42,16 +42,6 @@ def train(config):
     return make_train(config)
 
 
-@pytest.fixture(scope="module")
-def result(train, sweep):
-    return jax.vmap(train)(*sweep)
-
-
-@pytest.fixture(scope="module")
-def fresh(train, sweep):
-    return jax.vmap(train.init)(*sweep)
-
-
 # -- the staircase -----------------------------------------------------------------------------------------------------
 
 

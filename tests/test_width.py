@@ -28,16 +28,6 @@ def train():
     return make_train(tiny())
 
 
-@pytest.fixture(scope="module")
-def result(train, sweep):
-    return jax.vmap(train)(*sweep)
-
-
-@pytest.fixture(scope="module")
-def fresh(train, sweep):
-    return jax.vmap(train.init)(*sweep)
-
-
 def lane(tree, index):
     return jtu.tree_map(lambda leaf: leaf[index], tree)
 

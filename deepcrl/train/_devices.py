@@ -15,11 +15,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from .._errors import check_integer
+from .._tree import ENVS
 from ._config import Config
 from ._state import TrainState
 
 
-AXIS, _ENVS = "lane", "env"
+AXIS = "lane"
 
 
 def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
@@ -32,8 +33,9 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..
     result = over_devices(train, mesh)(*sweep)
     ```
 
-    It is `jax.shard_map`, and nothing is sent from device to device: what the lanes of one device compute, they would
-    compute without the others. Under `jax.distributed` the mesh may span several processes.
+    It is `jax.shard_map`, and no lane waits for another: what the lanes of one device compute, they would compute without
+    the others, and nothing is sent from device to device unless some share a lane. Under `jax.distributed` the mesh may
+    span several processes.
 
     **Arguments:**
 
@@ -59,16 +61,16 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..
         lay = lambda node: jax.lax.with_sharding_constraint(node, shardings(node, mesh)) if is_state(node) else node
         return jtu.tree_map(lay, tree, is_leaf=is_state)
 
-    return jax.jit(program if _ENVS not in mesh.axis_names else lambda *args: place(program(*place(args))))
+    return jax.jit(program if ENVS not in mesh.axis_names else lambda *args: place(program(*place(args))))
 
 
 def shardings(states: TrainState, mesh: Mesh) -> TrainState:
     """Where the devices of a mesh keep every leaf of states `lane ...`."""
     places = jtu.tree_map(lambda _: NamedSharding(mesh, PartitionSpec(AXIS)), states)
-    if _ENVS not in mesh.axis_names:
+    if ENVS not in mesh.axis_names:
         return places
     of_envs = lambda state: (state.env, state.obs, state.queue.data, state.queue.last_step)
-    shared = NamedSharding(mesh, PartitionSpec(AXIS, _ENVS))
+    shared = NamedSharding(mesh, PartitionSpec(AXIS, ENVS))
     return eqx.tree_at(of_envs, places, jtu.tree_map(lambda _: shared, of_envs(states)))
 
 
@@ -100,7 +102,7 @@ def lane_mesh(devices: int | Literal["all"], lanes: int, config: Config) -> Mesh
                 f"The {share} devices of each lane share its environments, so `num_envs` and `eval_envs` must be multiples "
                 f"of {share}; got {config.num_envs} and {config.eval_envs}. Change them, or take {lanes} of the devices."
             )
-        return Mesh(np.array(here[:count]).reshape(lanes, share), (AXIS, _ENVS))
+        return Mesh(np.array(here[:count]).reshape(lanes, share), (AXIS, ENVS))
     if lanes % count:
         fitting = [n for n in range(1, min(lanes, len(here)) + 1) if lanes % n == 0]
         least = lanes // count * count
