@@ -12,7 +12,8 @@ Killed at any instant, the same command goes on. What comes out, in the folder `
   shallowest and the deepest networks: success and visits by cell, the critic's values seen from the start, trajectories
   to the farthest goal).
 
-Settings are in `depth_on_a_laptop.toml`; `--env` trains the same on another point maze.
+Settings are in `depth_on_a_laptop.toml`; `--env` trains the same on another point maze, and `--starts free` lets training
+episodes start in any free cell (evaluations still start where the maze has its `R`), which takes exploration out of it.
 """
 
 import argparse
@@ -118,7 +119,9 @@ def trainer_and_template(folder: Path) -> tuple[Trainer, TrainState]:
     return trainer, jax.eval_shape(lambda: jax.vmap(trainer.init)(jnp.asarray(plan.seeds), plan.hypers))
 
 
-def read_settings(file: Path, scale: str, env: str | None, seeds: int | None) -> tuple[Config, Scale]:
+def read_settings(
+    file: Path, scale: str, env: str | None = None, seeds: int | None = None, starts: str | None = None
+) -> tuple[Config, Scale]:
     """The config that all sets share, and what the scale trains."""
     tables = tomllib.loads(file.read_text())
     values = tables.pop("config")
@@ -127,6 +130,9 @@ def read_settings(file: Path, scale: str, env: str | None, seeds: int | None) ->
     what = Scale(**tables[scale])
     config = Config.from_dict({**values, "total_env_steps": what.total_env_steps, "epochs": what.epochs})
     config = config if env is None else dataclasses.replace(config, env=env)
+    if starts is not None:
+        options = dict(config.env_options)
+        config = dataclasses.replace(config, env_options={**options, "starts": starts}, eval_env_options=options)
     if not isinstance(config.make_env()[0], PointMaze):
         raise SystemExit(f"error: {config.env} is no point maze, so its goals are not cells.")
     return config, what if seeds is None else dataclasses.replace(what, seeds=seeds)
@@ -213,12 +219,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="laptop", help="a table of the settings: laptop or full")
     parser.add_argument("--env", help="another point maze, for example point_giant_maze")
+    parser.add_argument("--starts", choices=["R", "free"], help="where training episodes start, by default at R")
     parser.add_argument("--seeds", type=int, help="how many, in place of the scale's own number")
     parser.add_argument("--out", type=Path, default=Path("runs/depth"))
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".toml"))
     arguments = parser.parse_args()
     split_cpu()
-    config, scale = read_settings(arguments.settings, arguments.scale, arguments.env, arguments.seeds)
+    given = (arguments.env, arguments.seeds, arguments.starts)
+    config, scale = read_settings(arguments.settings, arguments.scale, *given)
     console = Console()
     sets = {"depths": [{"depth": depth} for depth in scale.depths]}
     if scale.control_widths:

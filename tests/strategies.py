@@ -65,11 +65,13 @@ def config_fields(draw):
     prefill_length = draw(st.integers(1, 200))
     buffer_length = draw(st.integers(max(episode_length or 300, rollout_length), 10_000))
     least = num_envs * rollout_length * (-(-prefill_length // rollout_length) + epochs)
-    options = {"starts": st.sampled_from(["R", "free"]), "goals": st.sampled_from(["free", (1, 1)])}
+    choices = {"starts": st.sampled_from(["R", "free"]), "goals": st.sampled_from(["free", (1, 1)])}
+    options = st.fixed_dictionaries({}, optional=choices)
     return {
         "env": draw(st.sampled_from(["point_u_maze", "point_u4_maze", "point_big_maze"])),
-        "env_options": draw(st.fixed_dictionaries({}, optional=options)),
+        "env_options": draw(options),
         "eval_env": draw(st.none() | st.just("point_u5_maze")),
+        "eval_env_options": draw(st.none() | options),
         "total_env_steps": draw(st.integers(least, 10**9)),
         "epochs": epochs,
         "num_envs": num_envs,

@@ -172,6 +172,10 @@ def test_agents_are_named_and_have_options_of_their_own(config_of):
 def test_options_of_the_task_reach_the_config(config_of):
     config = config_of("train", "point_u_maze", "--env-options", "starts=free", "goals=3,1")
     assert config.env_options == (("goals", (3, 1)), ("starts", "free"))
+    assert config.eval_env_options is None
+    assert config_of("train", "point_u_maze", "--eval-env-options", "goals=free").eval_env_options == (
+        ("goals", "free"),
+    )
     maze = "11111/1R0G1/11111"
     assert config_of("train", "point_maze", "--env-options", f"maze={maze}").env_options == (("maze", maze),)
 

@@ -263,12 +263,15 @@ def test_options_do_not_go_with_an_environment_object():
 
     with pytest.raises(ValueError, match="`env_options` go with a named task"):
         tiny(env=PointMaze(Maze.from_text(CORRIDOR)), env_options={"goals": "free"})
+    with pytest.raises(ValueError, match="`eval_env_options` go with a named task"):
+        tiny(eval_env=PointMaze(Maze.from_text(CORRIDOR)), eval_env_options={"goals": "free"})
 
 
 @pytest.mark.parametrize("options", ["goals=free", ("goals", "free"), (("goals",),), (("goals", "free", 1),), 3])
-def test_options_that_are_no_pairs_are_refused_by_name(options):
-    with unchecked(), pytest.raises((ValueError, TypeError), match="`env_options`"):
-        tiny(env_options=options)
+@pytest.mark.parametrize("field", ["env_options", "eval_env_options"])
+def test_options_that_are_no_pairs_are_refused_by_name(options, field):
+    with unchecked(), pytest.raises((ValueError, TypeError), match=f"`{field}`"):
+        tiny(**{field: options})
 
 
 # Derived numbers
@@ -294,6 +297,26 @@ def test_an_episode_length_or_reset_that_is_given_wins_and_evaluation_resamples(
     assert (changed.make_eval_env()[0].episode_length, changed.make_eval_env()[0].goal_reset) == (7, "resample")
     on_other = tiny(eval_env="point_u4_maze").make_eval_env()[0]
     assert (on_other.episode_length, on_other.maze) == (20, tiny(env="point_u4_maze").make_env()[0].maze)
+
+
+@pytest.mark.parametrize(
+    "given, starts, goals",
+    [
+        ({}, "free", (1, 1)),
+        ({"eval_env_options": {}}, "R", "G"),
+        ({"eval_env_options": {"goals": "free"}}, "R", "free"),
+        ({"eval_env": "point_u4_maze"}, "R", "G"),
+        ({"eval_env": "point_u4_maze", "eval_env_options": {"starts": "free"}}, "free", "G"),
+    ],
+)
+def test_evaluation_has_the_options_that_it_is_given(given, starts, goals):
+    from deepcrl import Config
+
+    config = tiny(env_options={"starts": "free", "goals": (1, 1)}, **given)
+    env = config.make_eval_env()[0]
+    assert (env.starts, env.goals) == (starts, goals)
+    assert (config.make_env()[0].starts, config.make_env()[0].goals) == ("free", (1, 1))
+    assert Config.from_toml(config.to_toml()) == config
 
 
 # The published settings

@@ -95,13 +95,13 @@ def test_a_finished_run_is_measured_again_only_where_it_was_not(recipe, settings
     file, metrics = out / "depths" / "cells.jsonl", (out / "depths" / "metrics.jsonl").read_text()
     before = file.read_text()
     file.write_text("".join(before.splitlines(keepends=True)[:2]))  # as if killed before the second epoch's
-    config, scale = recipe["read_settings"](settings, "tiny", None, None)
+    config, scale = recipe["read_settings"](settings, "tiny")
     assert not recipe["train_set"](config, [{"depth": 4}], scale, out / "depths", Console(quiet=True))
     assert file.read_text() == before
     assert (out / "depths" / "metrics.jsonl").read_text() == metrics
 
 
-@pytest.mark.parametrize("other", [["--env", "point_u2_maze"], ["--seeds", "1"]])
+@pytest.mark.parametrize("other", [["--env", "point_u2_maze"], ["--seeds", "1"], ["--starts", "free"]])
 def test_a_folder_with_other_settings_is_refused(recipe, settings, out, monkeypatch, other):
     with pytest.raises(SystemExit, match=r"holds a run with other settings.*--out"):
         call(recipe, monkeypatch, settings, out, *other)
@@ -132,7 +132,13 @@ def test_the_scales_that_come_with_it(recipe):
     assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "full"]
     for name, depths in (("laptop", [4, 16]), ("full", [4, 32, 8, 16])):
         for env in (None, "point_big_maze", "point_u5_maze", "point_giant_maze"):
-            config, scale = recipe["read_settings"](file, name, env, None)
+            config, scale = recipe["read_settings"](file, name, env)
             assert scale.depths == depths
             assert config.env == (env or "point_hardest_maze")
             assert config.updates_per_step * 40 == config.env_steps_per_step
+
+
+def test_training_may_start_anywhere_while_evaluations_start_at_r(recipe):
+    config, _ = recipe["read_settings"](RECIPES / "depth_on_a_laptop.toml", "laptop", starts="free")
+    train, test = config.make_env()[0], config.make_eval_env()[0]
+    assert (train.starts, train.goals, test.starts, test.goals) == ("free", "free", "R", "free")

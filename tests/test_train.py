@@ -18,6 +18,7 @@ CONFIG_CHANGES = {
     "agent": None,  # see AGENT_CHANGES
     "env_options": {"goals": "free"},
     "eval_env": "point_u4_maze",
+    "eval_env_options": {"goals": "free"},
     "total_env_steps": 2000,
     "epochs": 3,
     "num_envs": 5,

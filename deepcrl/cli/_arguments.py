@@ -87,14 +87,15 @@ def _name_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
 
 
 def _options_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    if info.type != EnvOptions | Mapping[str, Any]:  # as `Config.env_options` is declared
+    # As `Config.env_options` and `Config.eval_env_options` are declared.
+    if info.type not in (EnvOptions | Mapping[str, Any], EnvOptions | Mapping[str, Any] | None):
         return None
     return PrimitiveConstructorSpec(
         nargs="*",
         metavar="NAME=VALUE",
         instance_from_str=lambda args: tuple(_option(arg) for arg in args),
-        is_instance=lambda value: isinstance(value, tuple),
-        str_from_instance=lambda value: [f"{name}={option}" for name, option in value],
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: ["None"] if value is None else [f"{name}={option}" for name, option in value],
     )
 
 

@@ -41,7 +41,9 @@ class Config:
     env_options: EnvOptions | Mapping[str, Any] = ()
     """Options of the named task, for example starts=free goals=free (in Python a mapping or pairs)."""
     eval_env: str | AbstractGoalEnv | None = None
-    """The task to evaluate on, with its own default options; by default the one trained on."""
+    """The task to evaluate on; by default the one trained on."""
+    eval_env_options: EnvOptions | Mapping[str, Any] | None = None
+    """Options of the named task to evaluate on; by default `env_options` if it is the one trained on, else its own."""
     total_env_steps: int = 1_000_000
     """Environment steps of the whole run, prefill included; whole epochs that fit are run."""
     epochs: int = 20
@@ -77,7 +79,9 @@ class Config:
     """Stop with an error at the first non-finite loss or observation; switches JAX's compilation cache off."""
 
     def __post_init__(self):
-        object.__setattr__(self, "env_options", _option_pairs(self.env_options))
+        for name in _serialise.OPTION_FIELDS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _option_pairs(name, getattr(self, name)))
         check_flag("debug_checks", self.debug_checks)
         if not isinstance(self.agent, AbstractAgent):
             raise TypeError(f"`agent` must be an agent such as `CRL(depth=16)`, got {self.agent!r}.")
@@ -133,7 +137,7 @@ class Config:
             )
 
     def _check_eval_env(self) -> None:
-        if self.eval_env is not None:
+        if self.eval_env is not None or self.eval_env_options is not None:
             spec, eval_spec = env_spec(*self.make_env()), env_spec(*self.make_eval_env())
             if spec != eval_spec:
                 raise ValueError(f"`eval_env` must have the sizes of `env`, {spec}; got {eval_spec}.")
@@ -154,23 +158,23 @@ class Config:
 
     def make_env(self) -> tuple[AbstractGoalEnv, PyTree]:
         """The training environment and its parameters."""
-        return self._build_env(self.env, dict(self.env_options))
+        return self._build_env("env", self.env, self.env_options)
 
     def make_eval_env(self) -> tuple[AbstractGoalEnv, PyTree]:
         """The evaluation environment and its parameters; it draws a fresh start and goal at every reset."""
-        if self.eval_env is None:
-            env, params = self.make_env()
-        else:
-            env, params = self._build_env(self.eval_env, {})
+        options = self.eval_env_options
+        if options is None:
+            options = self.env_options if self.eval_env is None else ()
+        env, params = self._build_env("eval_env", self.env if self.eval_env is None else self.eval_env, options)
         return dataclasses.replace(env, goal_reset="resample"), params
 
-    def _build_env(self, env: str | AbstractGoalEnv, options: dict[str, Any]) -> tuple[AbstractGoalEnv, PyTree]:
+    def _build_env(self, field: str, env: str | AbstractGoalEnv, options: Any) -> tuple[AbstractGoalEnv, PyTree]:
         if isinstance(env, str):
-            env, params = envs.make(env, **options)
+            env, params = envs.make(env, **dict(options))
         elif not isinstance(env, AbstractGoalEnv):
             raise TypeError(f"An environment must be a name or an `AbstractGoalEnv`, got {env!r}.")
         elif options:
-            raise ValueError(f"`env_options` go with a named task; give them to the environment object: {options}.")
+            raise ValueError(f"`{field}_options` go with a named task; give them to the environment object: {options}.")
         else:
             params = env.default_params()
         given = {"goal_reset": self.goal_reset, "episode_length": self.episode_length}
@@ -266,13 +270,13 @@ class Config:
         return _serialise.from_toml(cls, text)
 
 
-def _option_pairs(options: Any) -> EnvOptions:
+def _option_pairs(field: str, options: Any) -> EnvOptions:
     pairs = options.items() if isinstance(options, Mapping) else options
     try:
         return tuple(sorted((str(name), value) for name, value in pairs))
     except (TypeError, ValueError):
         raise ValueError(
-            f"`env_options` must be a mapping or (name, value) pairs, such as {{'starts': 'free'}}; got {options!r}."
+            f"`{field}` must be a mapping or (name, value) pairs, such as {{'starts': 'free'}}; got {options!r}."
         ) from None
 
 

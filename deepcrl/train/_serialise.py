@@ -13,6 +13,7 @@ from ..agents import AbstractAgent, AGENTS
 
 
 C = TypeVar("C")
+OPTION_FIELDS = ("env_options", "eval_env_options")  # pairs in a config, tables in a file
 _PLAIN = bool | int | float | str
 
 
@@ -27,8 +28,8 @@ def to_dict(config: Any) -> dict[str, Any]:
                     f"`{field.name}` has no name to be written by: {value!r}. Enter its class in `agents.AGENTS`."
                 )
             value = {"name": type(value).__name__, **to_dict(value)}
-        elif field.name == "env_options":
-            value = {key: _plain(f"env_options.{key}", option) for key, option in value}
+        elif field.name in OPTION_FIELDS and value is not None:
+            value = {key: _plain(f"{field.name}.{key}", option) for key, option in value}
         elif _is_nested(field):
             value = to_dict(value)
         elif value is not None:
@@ -66,10 +67,10 @@ def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
             kwargs[field.name] = _agent(field.name, given)
         if _is_nested(field) and isinstance(given, Mapping):
             kwargs[field.name] = from_dict(type(field.default), given)
-    if isinstance(kwargs.get("env_options"), Mapping):
-        kwargs["env_options"] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in kwargs["env_options"].items()
-        }
+    for name in OPTION_FIELDS:
+        if isinstance(kwargs.get(name), Mapping):
+            options = kwargs[name].items()
+            kwargs[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in options}
     return cls(**kwargs)
 
 
