@@ -2,18 +2,20 @@
 
     python recipes/depth_on_a_laptop.py --scale laptop --out runs/depth
 
-trains every depth and seed as lanes of one program, and the width control (depth 4, wider) as those of a second one.
-Killed at any instant, the same command goes on. What comes out, in the folder `--out`:
+trains every depth and seed as lanes of one program; at the scale `full`, the controls (depth 4 but wider; only the actor or
+only the critic deep) as those of two more. Killed at any instant, the same command goes on. What comes out, in the folder
+`--out`:
 
-- `depths/` and `widths/`: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal cell,
-  its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
+- `depths/`, `widths/` and `parts/`: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal
+  cell, its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
 - `results.csv` (a row per lane and epoch) and `results.json` (final figures with intervals, settings, versions);
-- pictures: `success.png` (curves and final figures), `cells.png`, `values.png` and `trajectories.png` (seed 0 of the
-  shallowest and the deepest networks: success and visits by cell, the critic's values seen from the start, trajectories
-  to the farthest goal).
+- pictures: `success.png` (curves and final figures by depth) and `controls.png` (of all networks), `cells.png`,
+  `values.png` and `trajectories.png` (seed 0 of the shallowest and the deepest networks: success and visits by cell, the
+  critic's values seen from the start, trajectories to the farthest goal).
 
-Settings are in `depth_on_a_laptop.toml`; `--env` trains the same on another point maze, and `--starts free` lets training
-episodes start in any free cell (evaluations still start where the maze has its `R`), which takes exploration out of it.
+Settings are in `depth_on_a_laptop.toml`. Training episodes start in any free cell, evaluations where the maze has its `R`:
+what is compared is what networks make of experience that has the whole maze in it. With `--starts R` training starts there
+too, and finding the far cells is part of the task. `--env` trains the same on another point maze.
 """
 
 import argparse
@@ -49,6 +51,9 @@ from deepcrl.report import (
 from deepcrl.train import split_cpu, Trainer, TrainState
 
 
+METRICS = ("success_any", "success_cells", "success_far")
+
+
 @dataclasses.dataclass(frozen=True)
 class Scale:
     """A table of the settings: what is trained."""
@@ -56,9 +61,8 @@ class Scale:
     total_env_steps: int
     epochs: int
     seeds: int
-    depths: list[int]
-    control_widths: list[int]
     episodes_per_cell: int
+    sets: dict[str, list[dict[str, int]]]
 
 
 class SuccessByCell(AbstractSink):
@@ -131,8 +135,7 @@ def read_settings(
     config = Config.from_dict({**values, "total_env_steps": what.total_env_steps, "epochs": what.epochs})
     config = config if env is None else dataclasses.replace(config, env=env)
     if starts is not None:
-        options = dict(config.env_options)
-        config = dataclasses.replace(config, env_options={**options, "starts": starts}, eval_env_options=options)
+        config = dataclasses.replace(config, env_options={**dict(config.env_options), "starts": starts})
     if not isinstance(config.make_env()[0], PointMaze):
         raise SystemExit(f"error: {config.env} is no point maze, so its goals are not cells.")
     return config, what if seeds is None else dataclasses.replace(what, seeds=seeds)
@@ -163,15 +166,21 @@ def train_set(config: Config, sizes: list[dict[str, int]], scale: Scale, folder:
     return result.interrupted
 
 
+def network_name(row: dict[str, Any]) -> str:
+    """Depth and width, or both depths if they differ."""
+    depths = f"actor {row['actor_depth']}, critic {row['critic_depth']}"
+    return f"{row['depth'] or depths} x {row['width']}"
+
+
 def write_tables(rows: list[dict[str, Any]], ranks: list[dict[str, Any]], what: dict[str, Any], out: Path) -> None:
     """`results.csv` and `results.json`."""
-    columns = ("network", "depth", "width", "seed", "epoch", "env_steps", "success_any", "success_cells", "success_far")
+    columns = ("network", "actor_depth", "critic_depth", "width", "seed", "epoch", "env_steps", *METRICS)
     with open(out / "results.csv", "w", newline="") as file:
         table = csv.DictWriter(file, columns, extrasaction="ignore")
         table.writeheader()
-        table.writerows({**row, **{name: round(row[name], 4) for name in columns[6:]}} for row in rows)
+        table.writerows({**row, **{name: round(row[name], 4) for name in METRICS}} for row in rows)
     final = []
-    for metric in ("success_any", "success_cells", "success_far"):
+    for metric in METRICS:
         for group in group_lanes(rows, by="network", metric=metric):
             low, high = group.final_interval()
             figures = {"interquartile_mean": round(group.final_mean, 4), "low": round(low, 4), "high": round(high, 4)}
@@ -185,7 +194,7 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     """Tables and pictures of what `out` holds."""
     rows = load_runs([out / name for name in names])
     for row in rows:
-        row["network"] = f"{row['depth']} x {row['width']}"
+        row["network"] = network_name(row)
     about = json.loads((out / names[0] / "config.json").read_text())
     what = {"command": " ".join(["python", *sys.argv]), "scale": dataclasses.asdict(scale)}
     what |= {name: about[name] for name in ("config", "versions", "python", "cpu_count")}
@@ -204,8 +213,10 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     ]
     write_tables(rows, ranks, what, out)
     title = f"{trainer.config.env}, width {trainer.config.agent.width}"
-    by = "network" if scale.control_widths else "depth"
-    plot_groups(rows, out / "success.png", by=by, metrics=("success_cells", "success_far"), title=title)
+    same_width = [row for row in rows if row["run"] == str(out / names[0])]
+    plot_groups(same_width, out / "success.png", by="depth", metrics=METRICS[1:], title=title)
+    if len(names) > 1:
+        plot_groups(rows, out / "controls.png", by="network", metrics=METRICS[1:], title=trainer.config.env)
     first = {row["critic_depth"]: lane(row["lane"]) for row in table if row["seed"] == 0}
     states = {f"depth {depth}": first[depth] for depth in sorted({min(first), max(first)})}
     plot_cells(trainer, states, out / "cells.png")
@@ -219,7 +230,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="laptop", help="a table of the settings: laptop or full")
     parser.add_argument("--env", help="another point maze, for example point_giant_maze")
-    parser.add_argument("--starts", choices=["R", "free"], help="where training episodes start, by default at R")
+    parser.add_argument("--starts", choices=["R", "free"], help="where training episodes start")
     parser.add_argument("--seeds", type=int, help="how many, in place of the scale's own number")
     parser.add_argument("--out", type=Path, default=Path("runs/depth"))
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".toml"))
@@ -228,15 +239,12 @@ def main() -> None:
     given = (arguments.env, arguments.seeds, arguments.starts)
     config, scale = read_settings(arguments.settings, arguments.scale, *given)
     console = Console()
-    sets = {"depths": [{"depth": depth} for depth in scale.depths]}
-    if scale.control_widths:
-        sets["widths"] = [{"depth": min(scale.depths), "width": width} for width in scale.control_widths]
-    for name, sizes in sets.items():
+    for name, sizes in scale.sets.items():
         console.print(f"[bold]{name}[/bold]: {sizes}")
         if train_set(config, sizes, scale, arguments.out / name, console):
             console.print("Stopped. The same command goes on.")
             raise SystemExit(130)
-    report(arguments.out, list(sets), scale, console)
+    report(arguments.out, list(scale.sets), scale, console)
 
 
 if __name__ == "__main__":

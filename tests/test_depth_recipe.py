@@ -12,16 +12,19 @@ from strategies import shared_programs
 
 
 TINY = """
-env_options = { goals = "free" }
+env_options = { starts = "free", goals = "free" }
+eval_env_options = { goals = "free" }
 agent = { name = "CRL", width = 8, repr_dim = 8 }
 
 [tiny]
 total_env_steps = 240
 epochs = 2
 seeds = 2
-depths = [4] # compiling is all that takes time here; lanes of several depths have tests of their own
-control_widths = [4]
 episodes_per_cell = 2
+
+[tiny.sets] # compiling is all that takes time here; lanes of several depths have tests of their own
+depths = [{ depth = 4 }]
+widths = [{ depth = 4, width = 4 }]
 """
 
 
@@ -77,7 +80,7 @@ def test_tables_and_pictures_are_written(out, drawn):
         assert entry["low"] <= entry["interquartile_mean"] <= entry["high"]
     assert [(rank["depth"], rank["seed"]) for rank in results["ranks"]] == [(4, 0), (4, 1)]
     assert results["seconds"].keys() == {"depths", "widths"} and results["config"]["agent"]["depth"] == 4
-    assert (out / "success.png").stat().st_size > 10_000
+    assert min((out / f"{name}.png").stat().st_size for name in ("success", "controls")) > 10_000
     assert drawn == {f"{name}.png": ["depth 4"] for name in ("cells", "values", "trajectories")}
 
 
@@ -101,7 +104,7 @@ def test_a_finished_run_is_measured_again_only_where_it_was_not(recipe, settings
     assert (out / "depths" / "metrics.jsonl").read_text() == metrics
 
 
-@pytest.mark.parametrize("other", [["--env", "point_u2_maze"], ["--seeds", "1"], ["--starts", "free"]])
+@pytest.mark.parametrize("other", [["--env", "point_u2_maze"], ["--seeds", "1"], ["--starts", "R"]])
 def test_a_folder_with_other_settings_is_refused(recipe, settings, out, monkeypatch, other):
     with pytest.raises(SystemExit, match=r"holds a run with other settings.*--out"):
         call(recipe, monkeypatch, settings, out, *other)
@@ -133,12 +136,13 @@ def test_the_scales_that_come_with_it(recipe):
     for name, depths in (("laptop", [4, 16]), ("full", [4, 32, 8, 16])):
         for env in (None, "point_big_maze", "point_u5_maze", "point_giant_maze"):
             config, scale = recipe["read_settings"](file, name, env)
-            assert scale.depths == depths
+            assert [size["depth"] for size in scale.sets["depths"]] == depths
             assert config.env == (env or "point_hardest_maze")
             assert config.updates_per_step * 40 == config.env_steps_per_step
 
 
-def test_training_may_start_anywhere_while_evaluations_start_at_r(recipe):
-    config, _ = recipe["read_settings"](RECIPES / "depth_on_a_laptop.toml", "laptop", starts="free")
+@pytest.mark.parametrize("given, starts", [(None, "free"), ("R", "R")])
+def test_training_starts_anywhere_or_at_r_and_evaluations_at_r(recipe, given, starts):
+    config, _ = recipe["read_settings"](RECIPES / "depth_on_a_laptop.toml", "laptop", starts=given)
     train, test = config.make_env()[0], config.make_eval_env()[0]
-    assert (train.starts, train.goals, test.starts, test.goals) == ("free", "free", "R", "free")
+    assert (train.starts, train.goals, test.starts, test.goals) == (starts, "free", "R", "free")
