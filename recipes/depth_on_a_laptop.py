@@ -2,12 +2,12 @@
 
     python recipes/depth_on_a_laptop.py --scale laptop --out runs/depth
 
-trains every depth and seed as lanes of one program; at the scale `full`, the controls (depth 4 but wider; only the actor or
-only the critic deep) as those of two more. Killed at any instant, the same command goes on. What comes out, in the folder
-`--out`:
+trains every depth and seed as lanes of one program; the scale `parts` those where only the actor or only the critic is
+deep, and `full` more of all, and wide ones as a control. Killed at any instant, the same command goes on. What comes out,
+in the folder `--out`:
 
-- `depths/`, `widths/` and `parts/`: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal
-  cell, its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
+- `depths/`, `parts/`, `widths/`: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal cell,
+  its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
 - `results.csv` (a row per lane and epoch) and `results.json` (final figures with intervals, settings, versions);
 - pictures: `success.png` (curves and final figures by depth) and `controls.png` (of all networks), `cells.png`,
   `values.png` and `trajectories.png` (seed 0 of the shallowest and the deepest networks: success and visits by cell, the
@@ -166,10 +166,10 @@ def train_set(config: Config, sizes: list[dict[str, int]], scale: Scale, folder:
     return result.interrupted
 
 
-def network_name(row: dict[str, Any]) -> str:
-    """Depth and width, or both depths if they differ."""
-    depths = f"actor {row['actor_depth']}, critic {row['critic_depth']}"
-    return f"{row['depth'] or depths} x {row['width']}"
+def depth_name(row: dict[str, Any]) -> str:
+    """The depth of a lane's networks, or both if they differ."""
+    actor, critic = row["actor_depth"], row["critic_depth"]
+    return str(actor) if actor == critic else f"actor {actor}, critic {critic}"
 
 
 def write_tables(rows: list[dict[str, Any]], ranks: list[dict[str, Any]], what: dict[str, Any], out: Path) -> None:
@@ -194,7 +194,7 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     """Tables and pictures of what `out` holds."""
     rows = load_runs([out / name for name in names])
     for row in rows:
-        row["network"] = network_name(row)
+        row["network"] = f"{depth_name(row)} x {row['width']}"
     about = json.loads((out / names[0] / "config.json").read_text())
     what = {"command": " ".join(["python", *sys.argv]), "scale": dataclasses.asdict(scale)}
     what |= {name: about[name] for name in ("config", "versions", "python", "cpu_count")}
@@ -207,18 +207,19 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     plan = RunFolder.of_run(out / names[0]).read_plan()
     table = Lanes(jnp.asarray(plan.seeds), plan.hypers).table()
     ranks = [
-        {"depth": row["critic_depth"], "seed": row["seed"]}
+        {name: row[name] for name in ("actor_depth", "critic_depth", "seed")}
         | {name: round(rank, 4) for name, rank in vars(distance_ranks(trainer, lane(row["lane"]))).items()}
         for row in table
     ]
     write_tables(rows, ranks, what, out)
     title = f"{trainer.config.env}, width {trainer.config.agent.width}"
-    same_width = [row for row in rows if row["run"] == str(out / names[0])]
-    plot_groups(same_width, out / "success.png", by="depth", metrics=METRICS[1:], title=title)
+    shown = [row for row in rows if row["run"] == str(out / names[0])]
+    by = "network" if any(row["depth"] is None for row in shown) else "depth"
+    plot_groups(shown, out / "success.png", by=by, metrics=METRICS[1:], title=title)
     if len(names) > 1:
         plot_groups(rows, out / "controls.png", by="network", metrics=METRICS[1:], title=trainer.config.env)
-    first = {row["critic_depth"]: lane(row["lane"]) for row in table if row["seed"] == 0}
-    states = {f"depth {depth}": first[depth] for depth in sorted({min(first), max(first)})}
+    rows_of_seed = sorted((row for row in table if row["seed"] == 0), key=lambda row: row["critic_depth"])
+    states = {f"depth {depth_name(row)}": lane(row["lane"]) for row in (rows_of_seed[0], rows_of_seed[-1])}
     plot_cells(trainer, states, out / "cells.png")
     plot_goal_values(trainer, states, out / "values.png")
     plot_trajectories(trainer, states, out / "trajectories.png")
@@ -228,7 +229,7 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
 def main() -> None:
     """Trains, measures, writes tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", default="laptop", help="a table of the settings: laptop or full")
+    parser.add_argument("--scale", default="laptop", help="a table of the settings: laptop, parts or full")
     parser.add_argument("--env", help="another point maze, for example point_giant_maze")
     parser.add_argument("--starts", choices=["R", "free"], help="where training episodes start")
     parser.add_argument("--seeds", type=int, help="how many, in place of the scale's own number")

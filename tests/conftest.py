@@ -11,6 +11,7 @@ import tempfile
 import hypothesis
 import jax
 import pytest
+from strategies import tiny
 
 
 # Compiling is most of the time: it is done with few optimisations, which the numbers of short runs do not need, and what
@@ -42,8 +43,23 @@ def key():
 
 
 @pytest.fixture(scope="module")
+def train():
+    from deepcrl import make_train
+
+    return make_train(tiny())
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    """Three lanes of two depths and two widths, of which the larger is the config's; those of one size not together."""
+    from deepcrl import lanes
+
+    return lanes(tiny(), seeds=(3, 3, 4), depth=(4, 8, 4), width=(5, 8, 5), zipped=True)
+
+
+@pytest.fixture(scope="module")
 def result(train, sweep):
-    """The lanes of a module's `sweep`, trained by its `train`."""
+    """The lanes of `sweep`, trained."""
     return jax.vmap(train)(*sweep)
 
 

@@ -134,28 +134,6 @@ def agent_fields():
 
 
 @contextlib.contextmanager
-def shared_programs(folder):
-    """JAX's persistent compilation cache in a folder: the same program is compiled once, whatever test needs it."""
-    from jax.experimental.compilation_cache import compilation_cache
-
-    settings = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    try:
-        yield folder
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-
-
-@contextlib.contextmanager
 def unchecked():
     """Without the type checker of the test run: users meet the library's own errors."""
     jaxtyping.config.update("jaxtyping_disable", True)

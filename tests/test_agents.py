@@ -66,8 +66,9 @@ def test_every_agent_has_a_name_and_a_test():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_agent_trains(kind):
-    """Lanes of two widths, where there are any."""
+    """Lanes of two widths, where there are any; and no alarm sounds."""
     from deepcrl import lanes, make_train
+    from deepcrl.io import alarms
 
     train = make_train(config(kind))
     fresh = fresh_state(train.agent, 4, 2, 2)
@@ -77,6 +78,9 @@ def test_every_agent_trains(kind):
         assert leaf.shape == (2, 2)
         assert np.isfinite(leaf).all()
     assert (result.state.grad_steps == train.config.actual_updates).all()
+    rows = result.rows(seeds=(0, 1))
+    assert alarms(rows) == []
+    assert all(0.05 < row["action_std"] < 1.0 and row["failed_steps"] == 0 for row in rows)
     if kind != "Random":
         pairs = zip(jtu.tree_leaves(fresh.policy), jtu.tree_leaves(result.state.agent.policy), strict=True)
         assert all((np.asarray(new[1]) != np.asarray(old)).any() for old, new in pairs)

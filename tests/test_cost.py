@@ -3,17 +3,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from strategies import tiny
 
 
 BATCH, WIDTH, EMBEDDING = 8, 8, 8
-
-
-@pytest.fixture(scope="module")
-def train():
-    from deepcrl import make_train
-
-    return make_train(tiny())
 
 
 def test_matrix_products_are_counted_through_loops():

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from recipe_runs import call, load, RECIPES, write_settings
 from rich.console import Console
-from strategies import shared_programs
 
 
 TINY = """
@@ -51,7 +50,7 @@ def drawn():
 def out(recipe, drawn, settings, tmp_path_factory):
     """What the recipe writes."""
     folder = tmp_path_factory.mktemp("recipe") / "depth"
-    with pytest.MonkeyPatch.context() as patch, shared_programs(tmp_path_factory.getbasetemp() / "programs"):
+    with pytest.MonkeyPatch.context() as patch:
         for name in DRAWN:
             note = lambda trainer, states, path: drawn.update({path.name: list(states)})
             patch.setitem(recipe["report"].__globals__, name, note)
@@ -78,7 +77,8 @@ def test_tables_and_pictures_are_written(out, drawn):
         expected = np.mean([float(row[entry["metric"]]) for row in rows if row["network"] == entry["network"]])
         assert entry["interquartile_mean"] == pytest.approx(expected, abs=1e-4)
         assert entry["low"] <= entry["interquartile_mean"] <= entry["high"]
-    assert [(rank["depth"], rank["seed"]) for rank in results["ranks"]] == [(4, 0), (4, 1)]
+    of_critics = [(rank["actor_depth"], rank["critic_depth"], rank["seed"]) for rank in results["ranks"]]
+    assert of_critics == [(4, 4, 0), (4, 4, 1)]
     assert results["seconds"].keys() == {"depths", "widths"} and results["config"]["agent"]["depth"] == 4
     assert min((out / f"{name}.png").stat().st_size for name in ("success", "controls")) > 10_000
     assert drawn == {f"{name}.png": ["depth 4"] for name in ("cells", "values", "trajectories")}
@@ -132,13 +132,19 @@ def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch,
 
 def test_the_scales_that_come_with_it(recipe):
     file = RECIPES / "depth_on_a_laptop.toml"
-    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "full"]
+    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "parts", "full"]
     for name, depths in (("laptop", [4, 16]), ("full", [4, 32, 8, 16])):
         for env in (None, "point_big_maze", "point_u5_maze", "point_giant_maze"):
             config, scale = recipe["read_settings"](file, name, env)
             assert [size["depth"] for size in scale.sets["depths"]] == depths
             assert config.env == (env or "point_hardest_maze")
             assert config.updates_per_step * 40 == config.env_steps_per_step
+
+
+def test_networks_are_named_by_both_depths_where_they_differ(recipe):
+    row = {"actor_depth": 16, "critic_depth": 4}
+    assert recipe["depth_name"](row) == "actor 16, critic 4"
+    assert recipe["depth_name"]({**row, "critic_depth": 16}) == "16"
 
 
 @pytest.mark.parametrize("given, starts", [(None, "free"), ("R", "R")])

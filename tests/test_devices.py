@@ -47,6 +47,7 @@ def test_nor_do_they_in_an_epoch():
     ends_well(launch("epoch"))
 
 
+@pytest.mark.slow
 def test_devices_share_the_environments_of_a_lane():
     ends_well(launch("shared"))
 

@@ -5,17 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from strategies import tiny
 
 
 POISONED = 1
-
-
-@pytest.fixture(scope="module")
-def train():
-    from deepcrl import make_train
-
-    return make_train(tiny())
 
 
 def hypers_with(train, name, values):

@@ -41,6 +41,7 @@ PAGES = [
     for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
     if page.name != "own_environment.md" and python_blocks(page)
 ]
+LONG = ("devices", "extending")  # they compile for a minute each
 
 
 @pytest.fixture
@@ -71,7 +72,9 @@ def all_finite(metrics: object) -> bool:
     return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(metrics))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, id=p.stem, marks=pytest.mark.slow if p.stem in LONG else ()) for p in PAGES]
+)
 def test_the_python_of_a_page_runs(page, run_page):
     module = run_page(page)
     if hasattr(module, "result"):

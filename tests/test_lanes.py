@@ -11,9 +11,6 @@ import pytest
 from strategies import tiny, unchecked
 
 
-SEEDS, DEPTHS = (3, 3, 4, 4), (4, 8, 4, 8)  # lanes of one depth do not stand together
-
-
 def assert_close(actual, desired, tolerance):
     as_array = lambda leaf: jr.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
     pairs = zip(jtu.tree_leaves_with_path(actual), jtu.tree_leaves(desired), strict=True)
@@ -25,36 +22,10 @@ def assert_close(actual, desired, tolerance):
 
 @pytest.fixture(scope="module")
 def config():
-    return tiny(agent={"depth": 8})
+    return tiny()
 
 
-@pytest.fixture(scope="module")
-def sweep(config):
-    from deepcrl import lanes
-
-    return lanes(config, seeds=SEEDS, depth=DEPTHS, zipped=True)
-
-
-@pytest.fixture(scope="module")
-def train(config):
-    from deepcrl import make_train
-
-    return make_train(config)
-
-
-# -- the staircase -----------------------------------------------------------------------------------------------------
-
-
-def test_side_by_side_is_masked(train, sweep, result):
-    masked = jax.jit(jax.vmap(train))(*sweep)
-    assert_close(result, masked, 1e-5)
-
-
-def test_a_lane_of_a_serial_layout_is_its_single_run_bit_for_bit(train, sweep, result):
-    hypers = jtu.tree_map(lambda leaf: leaf[1], sweep.hypers)
-    single = train(SEEDS[1], hypers)
-    assert hypers.critic_depth == 8  # as deep as the config: nothing is masked
-    assert_close(jtu.tree_map(lambda leaf: leaf[1], result), single, 0.0)
+# -- the staircase: that its lanes are masked ones and single runs is seen in test_width.py ------------------------------
 
 
 def test_batched_lanes_compute_what_serial_ones_do(config, sweep, result):
@@ -63,17 +34,10 @@ def test_batched_lanes_compute_what_serial_ones_do(config, sweep, result):
     batched = make_train(dataclasses.replace(config, lane_layout="batched"))
     assert_close(jax.vmap(batched)(*sweep), result, 1e-5)
     programs = {
-        layout: str(jax.make_jaxpr(jax.vmap(make_train(dataclasses.replace(config, lane_layout=layout))))(*sweep))
+        layout: str(jax.make_jaxpr(jax.vmap(make_train(dataclasses.replace(config, lane_layout=layout)).init))(*sweep))
         for layout in (None, "serial", "batched")
     }
     assert programs[None] == programs["serial"] != programs["batched"]
-
-
-def test_a_group_has_networks_of_its_own_depth(train, result):
-    assert set(train._resized) == {(4, 4, None), (8, 8, None)}
-    for (depth, _, _), shallow in train._resized.items():
-        blocks = jtu.tree_leaves(shallow.lane_shapes().agent.policy.encoder.trunk.blocks)
-        assert {leaf.shape[0] for leaf in blocks} == {depth // 4}
 
 
 def test_idle_blocks_keep_their_initial_weights(sweep, result, fresh):
@@ -90,25 +54,14 @@ def test_idle_blocks_keep_their_initial_weights(sweep, result, fresh):
 
 
 def test_nested_vmaps_are_laid_out_too(train, sweep, fresh):
-    """Of `init`, whose roll-out acts at each lane's depth; calls and epochs are laid out by the same function."""
-    fold = lambda leaf: leaf.reshape(2, 2, *leaf.shape[1:])
+    """Of `init`, whose roll-out acts at each lane's size; calls and epochs are laid out by the same function."""
+    fold = lambda leaf: leaf[:2].reshape(2, 1, *leaf.shape[1:])
     nested = jax.vmap(jax.vmap(train.init))(fold(sweep.seeds), jtu.tree_map(fold, sweep.hypers))
     assert_close(nested, jtu.tree_map(fold, fresh), 1e-5)
     hypers = jtu.tree_map(lambda leaf: leaf[:2], sweep.hypers)
-    closed_over = jax.vmap(lambda seed: jax.vmap(lambda hypers: train.init(seed, hypers))(hypers))(jnp.array([3, 4]))
-    assert_close(closed_over, nested, 1e-5)
-
-
-def test_a_host_loop_is_laid_out_by_promise_where_it_donates(config, sweep, result):
-    from deepcrl import make_train
-
-    train = make_train(config, hypers=sweep.hypers)
-    state = jax.vmap(train.init)(*sweep)
-    epoch = jax.jit(jax.vmap(train.epoch), donate_argnums=0)
-    for _ in range(config.epochs):
-        state, _ = epoch(state)
-    assert set(train._resized) == {(4, 4, None), (8, 8, None)}
-    assert_close(state, result.state, 1e-5)
+    closed_over = jax.vmap(lambda seed: jax.vmap(lambda hypers: train.init(seed, hypers))(hypers))(sweep.seeds[1:])
+    unfolded = jtu.tree_map(lambda leaf: leaf.reshape(4, *leaf.shape[2:])[:3], closed_over)  # the fourth is large, of 4
+    assert_close(unfolded, fresh, 1e-5)
 
 
 def test_a_promise_needs_a_lane_axis(config):
@@ -127,7 +80,6 @@ def test_the_table_says_what_each_lane_is(sweep):
         (0, 3, 4, 4),
         (1, 3, 8, 8),
         (2, 4, 4, 4),
-        (3, 4, 8, 8),
     ]
     assert {row["gamma"] for row in table} == {float(np.float32(0.99))}
 
@@ -154,7 +106,7 @@ def test_the_cross_product_is_the_default(config):
 def test_select_gives_the_lanes_with_a_setting(result):
     chosen = result.select(depth=8, gamma=0.99)
     for leaf, whole in zip(jtu.tree_leaves(chosen.metrics), jtu.tree_leaves(result.metrics), strict=True):
-        np.testing.assert_array_equal(leaf, whole[np.array([1, 3])])
+        np.testing.assert_array_equal(leaf, whole[np.array([1])])
 
 
 @pytest.mark.parametrize(
@@ -174,11 +126,11 @@ def test_select_needs_lanes(result):
 
 def test_rows_are_tidy(sweep, result, config):
     rows = result.rows(seeds=sweep.seeds)
-    assert len(rows) == len(SEEDS) * config.epochs
+    assert len(rows) == len(sweep.seeds) * config.epochs
     assert {tuple(row) for row in rows} == {tuple(rows[0])}  # the same columns in the same order
-    row = next(row for row in rows if (row["seed"], row["actor_depth"], row["epoch"]) == (4, 8, 2))
+    row = next(row for row in rows if (row["seed"], row["actor_depth"], row["epoch"]) == (4, 4, 2))
     lane = row["lane"]
-    assert lane == 3
+    assert lane == 2
     assert row["success_any"] == result.metrics.success_any[lane, 1]
     assert row["critic/loss"] == result.metrics.agent.critic.loss[lane, 1]
     assert row["env_steps"] == 400

@@ -7,24 +7,16 @@ import jax
 import numpy as np
 import pytest
 import scipy.stats
-from strategies import shared_programs, tiny
+from strategies import tiny
 
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture(scope="module")
-def train():
-    from deepcrl import make_train
-
-    return make_train(tiny())
-
-
-@pytest.fixture(scope="module")
-def state(train, tmp_path_factory):
+def state(train):
     """An untrained lane."""
-    with shared_programs(tmp_path_factory.getbasetemp() / "programs"):
-        return train.init(0)
+    return train.init(0)
 
 
 def rows(lanes=2, epochs=3):

@@ -124,13 +124,6 @@ def copied(tree):
 
 
 @pytest.fixture(scope="module")
-def train():
-    from deepcrl import make_train
-
-    return make_train(tiny())
-
-
-@pytest.fixture(scope="module")
 def result(train):
     return train(0)
 

@@ -10,22 +10,7 @@ from strategies import corner, padded, tiny
 from test_lanes import assert_close
 
 
-SEEDS, DEPTHS, WIDTHS = (3, 3, 4), (4, 8, 4), (5, 8, 5)  # depths and widths are built for 8
-SMALL, LARGE = (4, 4, 5), (8, 8, 8)
-
-
-@pytest.fixture(scope="module")
-def sweep():
-    from deepcrl import lanes
-
-    return lanes(tiny(), seeds=SEEDS, depth=DEPTHS, width=WIDTHS, zipped=True)
-
-
-@pytest.fixture(scope="module")
-def train():
-    from deepcrl import make_train
-
-    return make_train(tiny())
+SMALL, LARGE = (4, 4, 5), (8, 8, 8)  # depths and width of the lanes of `sweep`
 
 
 def lane(tree, index):
@@ -42,8 +27,8 @@ def test_every_lane_is_its_single_run_bit_for_bit(train, result):
         assert_close((mine.metrics, mine.state.queue), (single.metrics, single.state.queue), 0.0)
 
 
-def test_a_single_call_is_the_lane(train, sweep, result):
-    assert_close(train(SEEDS[0], lane(sweep.hypers, 0)), lane(result, 0), 0.0)
+def test_a_single_call_is_the_lane(train, sweep, fresh):
+    assert_close(train.init(3, lane(sweep.hypers, 0)), lane(fresh, 0), 0.0)
 
 
 def test_all_but_a_lane_s_own_units_is_zero(train, result):
@@ -95,7 +80,7 @@ def test_weights_of_hidden_widths_are_refused(train, sweep, hide):
 def test_a_promise_without_widths_is_none_for_lanes_with_them(sweep):
     from deepcrl import lanes, make_train
 
-    unsaid = lanes(tiny(), seeds=SEEDS, depth=DEPTHS, zipped=True)
+    unsaid = lanes(tiny(), seeds=(3, 3, 4), depth=(4, 8, 4), zipped=True)
     with pytest.raises(ValueError, match="Initial weights depend"):
         jax.jit(jax.vmap(make_train(tiny(), hypers=unsaid.hypers).init))(*sweep)
 
@@ -105,12 +90,14 @@ def test_a_promise_shows_the_widths(sweep, fresh):
 
     train = make_train(tiny(), hypers=sweep.hypers)
     assert_close(jax.jit(jax.vmap(train.init))(*sweep), fresh, 0.0)
+    assert set(train._resized) == {SMALL, LARGE}
 
 
 def test_tables_and_rows_say_the_width(sweep, result):
-    assert [row["width"] for row in sweep.table()] == list(WIDTHS)
+    widths = [5, 8, 5]
+    assert [row["width"] for row in sweep.table()] == widths
     chosen = result.select(width=5)
     np.testing.assert_array_equal(chosen.metrics.success_any, result.metrics.success_any[jnp.array([0, 2])])
-    assert [row["width"] for row in result.rows()] == [width for width in WIDTHS for _ in range(2)]
+    assert [row["width"] for row in result.rows()] == [width for width in widths for _ in range(2)]
     with pytest.raises(ValueError, match=r"No lane has .*'width': \[5, 8\]"):
         result.select(width=4)
