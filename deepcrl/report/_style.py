@@ -36,6 +36,6 @@ def new_figure(
 
 
 def save(figure: "Figure", path: str | Path) -> Path:
-    """Writes a figure; the suffix of `path` tells the format."""
-    figure.savefig(path, dpi=150)
+    """Writes a figure with all that reaches beyond its edges; the suffix of `path` tells the format."""
+    figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.06)
     return Path(path)
