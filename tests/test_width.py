@@ -90,7 +90,7 @@ def test_a_promise_shows_the_widths(sweep, fresh):
 
     train = make_train(tiny(), hypers=sweep.hypers)
     assert_close(jax.jit(jax.vmap(train.init))(*sweep), fresh, 0.0)
-    assert set(train._resized) == {SMALL, LARGE}
+    assert set(train._resized) >= {SMALL, LARGE}
 
 
 def test_tables_and_rows_say_the_width(sweep, result):
