@@ -124,6 +124,7 @@ def test_a_run_without_alarms_has_no_file_of_them(tmp_path):
 
     result = run(tiny(), seeds=SEEDS, out=tmp_path)
     assert result.alarms == [] and not (tmp_path / "alarms.jsonl").exists()
+    assert all(0.05 < row["action_std"] < 1.0 and row["failed_steps"] == 0 for row in result.rows)
 
 
 def test_a_policy_that_does_one_thing_only_is_dead():

@@ -150,6 +150,6 @@ def test_a_run_in_a_folder_is_saved_and_read_back(tmp_path):
     from deepcrl.agents import CRL
     from deepcrl.io import resume, run
 
-    config = with_collector(CRL(depth=4, **SMALL), CRL(depth=4, **SMALL))
+    config = with_collector(CRL(depth=4, **SMALL), CRL(depth=8, **SMALL))
     done = run(config, seeds=[0], out=tmp_path / "run")
     assert_equal(resume(tmp_path / "run").state.agent, done.state.agent)

@@ -1,4 +1,4 @@
-"""Lanes: tables and labels; lanes of different depth side by side compute what masked ones compute."""
+"""Lanes: layouts, nested vmaps, promises; tables and labels."""
 
 import dataclasses
 
@@ -62,6 +62,19 @@ def test_nested_vmaps_are_laid_out_too(train, sweep, fresh):
     closed_over = jax.vmap(lambda seed: jax.vmap(lambda hypers: train.init(seed, hypers))(hypers))(sweep.seeds[1:])
     unfolded = jtu.tree_map(lambda leaf: leaf.reshape(4, *leaf.shape[2:])[:3], closed_over)  # the fourth is large, of 4
     assert_close(unfolded, fresh, 1e-5)
+
+
+@pytest.mark.slow
+def test_a_host_loop_is_laid_out_by_promise_where_it_donates(config, sweep, result):
+    from deepcrl import make_train
+
+    train = make_train(config, hypers=sweep.hypers)
+    state = jax.vmap(train.init)(*sweep)
+    epoch = jax.jit(jax.vmap(train.epoch), donate_argnums=0)
+    for _ in range(config.epochs):
+        state, _ = epoch(state)
+    assert set(train._resized) >= {(4, 4, 5), (8, 8, 8)}
+    assert_close(state, result.state, 1e-5)
 
 
 def test_a_promise_needs_a_lane_axis(config):

@@ -377,8 +377,8 @@ def leaf_bytes(folder, path):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(data)]
 
 
-def test_a_killed_run_ends_as_if_undisturbed(tmp_path):
-    killed_run(tmp_path, epochs=15, kills=1, seed=3)
+def test_a_run_killed_twice_ends_as_if_undisturbed(tmp_path):
+    killed_run(tmp_path, epochs=15, kills=2, seed=3)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Lanes of different width: each is its single run, padded with zeros; hidden widths are masked, or refused."""
+"""Lanes of different depth and width: each is its single run, padded; what is hidden is masked, or refused."""
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,8 @@ def test_every_lane_is_its_single_run_bit_for_bit(train, result):
         assert_close((mine.metrics, mine.state.queue), (single.metrics, single.state.queue), 0.0)
 
 
-def test_a_single_call_is_the_lane(train, sweep, fresh):
-    assert_close(train.init(3, lane(sweep.hypers, 0)), lane(fresh, 0), 0.0)
+def test_a_single_call_is_the_lane(train, sweep, result):
+    assert_close(train(3, lane(sweep.hypers, 0)), lane(result, 0), 0.0)
 
 
 def test_all_but_a_lane_s_own_units_is_zero(train, result):
