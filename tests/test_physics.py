@@ -151,7 +151,7 @@ def test_mjx_engine_is_mujoco(model):
 _NEVER_HANGS = """
     import os
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
-    import jax, jax.numpy as jnp, jax.random as jr
+    import jax, jax.numpy as jnp, jax.random as jr, numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
     from deepcrl import envs
     from deepcrl.envs._api import batched_reset, batched_step
@@ -173,16 +173,22 @@ _NEVER_HANGS = """
     keys = jr.split(jr.key(0), 4)
     plain = jax.jit(jax.vmap(run))(keys)
     mesh = Mesh(jax.devices(), ("lane",))
-    lanes = jax.shard_map(lambda k: jax.vmap(run)(k), mesh=mesh, in_specs=P("lane"), out_specs=P("lane"), check_vma=False)
+    lanes = jax.shard_map(jax.vmap(run), mesh=mesh, in_specs=P("lane"), out_specs=P("lane"), check_vma=False)
     sharded = jax.jit(lanes)(jax.device_put(keys, NamedSharding(mesh, P("lane"))))
     # XLA fuses the two programs differently: a last bit at the start, which contacts make grow
     assert jnp.allclose(plain[:, :4], sharded[:, :4], atol=1e-5) and jnp.isfinite(sharded).all()
+
+    grid = Mesh(np.reshape(jax.devices(), (2, 2)), ("lane", "env"))  # two devices share the environments of two lanes
+    shares = jax.shard_map(jax.vmap(run), mesh=grid, in_specs=P("lane"), out_specs=P("lane"), axis_names={"lane"}, check_vma=False)
+    shared = jax.jit(shares)(keys)
+    assert jnp.allclose(plain[:, :4], shared[:, :4], atol=1e-5) and jnp.isfinite(shared).all()
     print("done")
 """
 
 
 def test_callbacks_never_hang():
-    """Under jit, scan and nested vmap, on one device and on four at once: it ends, with the same numbers to rounding."""
+    """Under jit, scan and nested vmap, on one device, on four at once, on two that share
+    environments: it ends, with the same numbers to rounding."""
     result = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(_NEVER_HANGS)], capture_output=True, text=True, timeout=300
     )

@@ -1,12 +1,14 @@
 """MuJoCo in C on all cores of the CPU, by one callback for all simulations at once."""
 
 import threading
+from collections.abc import Callable
 from typing import Any, TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax.experimental.buffer_callback import buffer_callback
+from jaxtyping import Array, Float, PyTree
 
 from deepcrl._typing import BoolScalar
 
@@ -89,6 +91,25 @@ class BatchPool:
             pass
 
 
+def _on_host(function: Callable[..., tuple[np.ndarray, ...]], like: PyTree, *args: Array) -> tuple[Array, ...]:
+    """Calls `function`, of NumPy arrays, from compiled programs: once for all simulations of a vmap.
+
+    A program on a CPU lends its own memory. `jax.pure_callback`, which other devices need, makes JAX arrays first: that
+    takes longer than the rest of a control step, simulation left out.
+    """
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
+
+    def lend(context: Any, out: tuple[Any, ...], *buffers: Any) -> None:
+        for buffer, value in zip(out, function(*map(np.asarray, buffers)), strict=True):
+            np.asarray(buffer)[...] = value
+
+    return jax.lax.platform_dependent(
+        *args,
+        cpu=buffer_callback(lend, shapes, vmap_method="broadcast_all"),
+        default=lambda *args: jax.pure_callback(function, shapes, *args, vmap_method="broadcast_all"),
+    )
+
+
 class NativeEngine(AbstractEngine):
     """MuJoCo's own batched simulation, called from compiled programs.
 
@@ -109,10 +130,7 @@ class NativeEngine(AbstractEngine):
         if not self.shapes:
             return state
         values = tuple(state.derived[name] for name in self.shapes)
-        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), values)
-        values = jax.pure_callback(
-            self.pool.forward, shapes, state.qpos, state.qvel, stale, *values, vmap_method="broadcast_all"
-        )
+        values = _on_host(self.pool.forward, values, state.qpos, state.qvel, stale, *values)
         derived = dict(zip(self.shapes, values, strict=True))
         return PhysicsState(
             qpos=state.qpos, qvel=state.qvel, warmstart=state.warmstart, derived=derived, failed=state.failed
@@ -121,9 +139,8 @@ class NativeEngine(AbstractEngine):
     def step(self, state: PhysicsState, ctrl: Float[Array, " nu"]) -> PhysicsState:
         """As [`AbstractEngine.step`][]."""
         like = (state.qpos, state.qvel, state.warmstart, *(state.derived[name] for name in self.shapes))
-        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
-        qpos, qvel, warmstart, *values = jax.pure_callback(
-            self.pool.step, shapes, state.qpos, state.qvel, state.warmstart, ctrl, vmap_method="broadcast_all"
+        qpos, qvel, warmstart, *values = _on_host(
+            self.pool.step, like, state.qpos, state.qvel, state.warmstart, ctrl
         )
         derived = dict(zip(self.shapes, values, strict=True))
         after = PhysicsState(
