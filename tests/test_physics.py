@@ -173,14 +173,14 @@ _NEVER_HANGS = """
     keys = jr.split(jr.key(0), 4)
     plain = jax.jit(jax.vmap(run))(keys)
     mesh = Mesh(jax.devices(), ("lane",))
-    lanes = jax.shard_map(jax.vmap(run), mesh=mesh, in_specs=P("lane"), out_specs=P("lane"), check_vma=False)
+    spread = {"in_specs": P("lane"), "out_specs": P("lane"), "axis_names": {"lane"}, "check_vma": False}
+    lanes = jax.shard_map(jax.vmap(run), mesh=mesh, **spread)
     sharded = jax.jit(lanes)(jax.device_put(keys, NamedSharding(mesh, P("lane"))))
     # XLA fuses the two programs differently: a last bit at the start, which contacts make grow
     assert jnp.allclose(plain[:, :4], sharded[:, :4], atol=1e-5) and jnp.isfinite(sharded).all()
 
     grid = Mesh(np.reshape(jax.devices(), (2, 2)), ("lane", "env"))  # two devices share the environments of two lanes
-    shares = jax.shard_map(jax.vmap(run), mesh=grid, in_specs=P("lane"), out_specs=P("lane"), axis_names={"lane"}, check_vma=False)
-    shared = jax.jit(shares)(keys)
+    shared = jax.jit(jax.shard_map(jax.vmap(run), mesh=grid, **spread))(keys)
     assert jnp.allclose(plain[:, :4], shared[:, :4], atol=1e-5) and jnp.isfinite(shared).all()
     print("done")
 """

@@ -139,9 +139,7 @@ class NativeEngine(AbstractEngine):
     def step(self, state: PhysicsState, ctrl: Float[Array, " nu"]) -> PhysicsState:
         """As [`AbstractEngine.step`][]."""
         like = (state.qpos, state.qvel, state.warmstart, *(state.derived[name] for name in self.shapes))
-        qpos, qvel, warmstart, *values = _on_host(
-            self.pool.step, like, state.qpos, state.qvel, state.warmstart, ctrl
-        )
+        qpos, qvel, warmstart, *values = _on_host(self.pool.step, like, state.qpos, state.qvel, state.warmstart, ctrl)
         derived = dict(zip(self.shapes, values, strict=True))
         after = PhysicsState(
             qpos=qpos, qvel=qvel, warmstart=warmstart, derived=derived, failed=jnp.zeros_like(state.failed)
