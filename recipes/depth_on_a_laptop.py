@@ -191,7 +191,7 @@ def write_tables(rows: list[dict[str, Any]], ranks: list[dict[str, Any]], what: 
 
 
 def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> None:
-    """Tables and pictures of what `out` holds."""
+    """Tables and pictures of the sets in `out` with these names."""
     rows = load_runs([out / name for name in names])
     for row in rows:
         row["network"] = f"{depth_name(row)} x {row['width']}"
@@ -240,12 +240,14 @@ def main() -> None:
     given = (arguments.env, arguments.seeds, arguments.starts)
     config, scale = read_settings(arguments.settings, arguments.scale, *given)
     console = Console()
+    trained = []
     for name, sizes in scale.sets.items():
         console.print(f"[bold]{name}[/bold]: {sizes}")
         if train_set(config, sizes, scale, arguments.out / name, console):
             console.print("Stopped. The same command goes on.")
             raise SystemExit(130)
-    report(arguments.out, list(scale.sets), scale, console)
+        trained.append(name)
+        report(arguments.out, trained, scale, console)
 
 
 if __name__ == "__main__":
