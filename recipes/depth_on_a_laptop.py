@@ -15,7 +15,8 @@ in the folder `--out`:
 
 Settings are in `depth_on_a_laptop.toml`. Training episodes start in any free cell, evaluations where the maze has its `R`:
 what is compared is what networks make of experience that has the whole maze in it. With `--starts R` training starts there
-too, and finding the far cells is part of the task. `--env` trains the same on another point maze.
+too, and finding the far cells is part of the task. With `--random-goals 0.5` half of the goals that the policy learns for
+are of other trajectories, which the paper does not have. `--env` trains the same on another point maze.
 """
 
 import argparse
@@ -124,7 +125,12 @@ def trainer_and_template(folder: Path) -> tuple[Trainer, TrainState]:
 
 
 def read_settings(
-    file: Path, scale: str, env: str | None = None, seeds: int | None = None, starts: str | None = None
+    file: Path,
+    scale: str,
+    env: str | None = None,
+    seeds: int | None = None,
+    starts: str | None = None,
+    random_goals: float | None = None,
 ) -> tuple[Config, Scale]:
     """The config that all sets share, and what the scale trains."""
     tables = tomllib.loads(file.read_text())
@@ -136,6 +142,8 @@ def read_settings(
     config = config if env is None else dataclasses.replace(config, env=env)
     if starts is not None:
         config = dataclasses.replace(config, env_options={**dict(config.env_options), "starts": starts})
+    if random_goals is not None:
+        config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, random_goals=random_goals))
     if not isinstance(config.make_env()[0], PointMaze):
         raise SystemExit(f"error: {config.env} is no point maze, so its goals are not cells.")
     return config, what if seeds is None else dataclasses.replace(what, seeds=seeds)
@@ -233,11 +241,12 @@ def main() -> None:
     parser.add_argument("--env", help="another point maze, for example point_giant_maze")
     parser.add_argument("--starts", choices=["R", "free"], help="where training episodes start")
     parser.add_argument("--seeds", type=int, help="how many, in place of the scale's own number")
+    parser.add_argument("--random-goals", type=float, help="share of the actor's goals from other trajectories, 0 to 1")
     parser.add_argument("--out", type=Path, default=Path("runs/depth"))
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_suffix(".toml"))
     arguments = parser.parse_args()
     split_cpu()
-    given = (arguments.env, arguments.seeds, arguments.starts)
+    given = (arguments.env, arguments.seeds, arguments.starts, arguments.random_goals)
     config, scale = read_settings(arguments.settings, arguments.scale, *given)
     console = Console()
     trained = []

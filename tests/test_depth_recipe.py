@@ -152,3 +152,9 @@ def test_training_starts_anywhere_or_at_r_and_evaluations_at_r(recipe, given, st
     config, _ = recipe["read_settings"](RECIPES / "depth_on_a_laptop.toml", "laptop", starts=given)
     train, test = config.make_env()[0], config.make_eval_env()[0]
     assert (train.starts, train.goals, test.starts, test.goals) == (starts, "free", "R", "free")
+
+
+@pytest.mark.parametrize("given, share", [(None, 0.0), (0.5, 0.5)])
+def test_random_goals_are_the_agents(recipe, given, share):
+    config, _ = recipe["read_settings"](RECIPES / "depth_on_a_laptop.toml", "laptop", random_goals=given)
+    assert config.agent.random_goals == share
