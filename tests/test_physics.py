@@ -132,6 +132,18 @@ def test_unknown_and_missing_engines(model, monkeypatch):
         _engines.make_engine(model, "warp", substeps=1)
 
 
+def test_an_mjx_engine_that_is_made_under_trace_holds_no_tracers():
+    """It is kept, and other programs use it."""
+    from deepcrl import envs
+    from deepcrl.envs._tasks import _mujoco
+
+    _mujoco._simulator.cache_clear()
+    env, params = envs.make("ant", engine="mjx")
+    jax.eval_shape(env.reset, jr.key(0), params)
+    leaves = jax.tree.leaves((env.simulator.model, env.simulator.data))
+    assert leaves and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+
+
 @pytest.mark.slow
 def test_mjx_engine_is_mujoco(model):
     """Float32 against float64, three substeps of 0.01 s: to 1e-5."""

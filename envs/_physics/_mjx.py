@@ -34,7 +34,8 @@ class MjxEngine(AbstractEngine):
     def __init__(self, model: "mujoco.MjModel", impl: str, substeps: int, shapes: dict[str, tuple[int, ...]]):
         from mujoco import mjx
 
-        with lenient():
+        # The engine is kept, and it may be a function under trace that needs it first: no tracers.
+        with jax.ensure_compile_time_eval(), lenient():
             self.model = mjx.put_model(model, impl=impl)
             self.data = mjx.make_data(model, impl=impl)
         self.substeps = substeps
