@@ -2,9 +2,9 @@
 
     python recipes/depth_on_a_laptop.py --scale laptop --out runs/depth
 
-trains every depth and seed as lanes of one program; the scale `parts` those where only the actor or only the critic is
-deep, and `full` more of all, and wide ones as a control. Killed at any instant, the same command goes on. What comes out,
-in the folder `--out`:
+trains every depth and seed as lanes of one program, and the scale `brief` half as long; `parts` trains networks where only
+the actor or only the critic is deep, `widths` wide ones as a control, and `full` all of it with more depths. Killed at any
+instant, the same command goes on. What comes out, in the folder `--out`:
 
 - `depths/`, `parts/`, `widths/`: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal cell,
   its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
@@ -222,7 +222,8 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     write_tables(rows, ranks, what, out)
     title = f"{trainer.config.env}, width {trainer.config.agent.width}"
     shown = [row for row in rows if row["run"] == str(out / names[0])]
-    by = "network" if any(row["depth"] is None for row in shown) else "depth"
+    networks, depths = ({row[name] for row in shown} for name in ("network", "depth"))
+    by = "depth" if len(networks) == len(depths) and None not in depths else "network"
     plot_groups(shown, out / "success.png", by=by, metrics=METRICS[1:], title=title)
     if len(names) > 1:
         plot_groups(rows, out / "controls.png", by="network", metrics=METRICS[1:], title=trainer.config.env)
@@ -237,7 +238,7 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
 def main() -> None:
     """Trains, measures, writes tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", default="laptop", help="a table of the settings: laptop, parts or full")
+    parser.add_argument("--scale", default="laptop", help="a table of the settings: laptop, brief, parts, widths or full")
     parser.add_argument("--env", help="another point maze, for example point_giant_maze")
     parser.add_argument("--starts", choices=["R", "free"], help="where training episodes start")
     parser.add_argument("--seeds", type=int, help="how many, in place of the scale's own number")

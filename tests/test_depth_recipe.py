@@ -132,8 +132,8 @@ def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch,
 
 def test_the_scales_that_come_with_it(recipe):
     file = RECIPES / "depth_on_a_laptop.toml"
-    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "parts", "full"]
-    for name, depths in (("laptop", [4, 16]), ("full", [4, 32, 8, 16])):
+    assert list(tomllib.loads(file.read_text())) == ["config", "laptop", "brief", "parts", "widths", "full"]
+    for name, depths in (("laptop", [4, 16]), ("brief", [4, 16]), ("full", [4, 32, 8, 16])):
         for env in (None, "point_big_maze", "point_u5_maze", "point_giant_maze"):
             config, scale = recipe["read_settings"](file, name, env)
             assert [size["depth"] for size in scale.sets["depths"]] == depths
