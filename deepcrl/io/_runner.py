@@ -192,7 +192,7 @@ class _Loop:
         with EpochProgress(console, config.epochs, done) as progress, _stop_at_signals(progress) as stop:
             state = start()
             # The old state's memory, buffer included, becomes the new one's.
-            epoch = jax.jit(over_devices(self.trainer.epoch, self.mesh), donate_argnums=0)
+            epoch = over_devices(self.trainer.epoch, self.mesh, donate=True)
             for number in range(done + 1, config.epochs + 1):
                 before = time.perf_counter()
                 state, metrics = jax.block_until_ready(epoch(state))
