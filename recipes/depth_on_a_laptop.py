@@ -215,15 +215,15 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     plan = RunFolder.of_run(out / names[0]).read_plan()
     table = Lanes(jnp.asarray(plan.seeds), plan.hypers).table()
     ranks = [
-        {name: row[name] for name in ("actor_depth", "critic_depth", "seed")}
+        {name: row[name] for name in ("actor_depth", "critic_depth", "width", "seed") if name in row}
         | {name: round(rank, 4) for name, rank in vars(distance_ranks(trainer, lane(row["lane"]))).items()}
         for row in table
     ]
     write_tables(rows, ranks, what, out)
-    title = f"{trainer.config.env}, width {trainer.config.agent.width}"
     shown = [row for row in rows if row["run"] == str(out / names[0])]
     networks, depths = ({row[name] for row in shown} for name in ("network", "depth"))
     by = "depth" if len(networks) == len(depths) and None not in depths else "network"
+    title = trainer.config.env + (f", width {trainer.config.agent.width}" if by == "depth" else "")
     plot_groups(shown, out / "success.png", by=by, metrics=METRICS[1:], title=title)
     if len(names) > 1:
         plot_groups(rows, out / "controls.png", by="network", metrics=METRICS[1:], title=trainer.config.env)
