@@ -238,7 +238,9 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
 def main() -> None:
     """Trains, measures, writes tables and pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", default="laptop", help="a table of the settings: laptop, brief, parts, widths or full")
+    parser.add_argument(
+        "--scale", default="laptop", help="a table of the settings: laptop, brief, parts, widths or full"
+    )
     parser.add_argument("--env", help="another point maze, for example point_giant_maze")
     parser.add_argument("--starts", choices=["R", "free"], help="where training episodes start")
     parser.add_argument("--seeds", type=int, help="how many, in place of the scale's own number")

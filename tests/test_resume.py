@@ -291,13 +291,13 @@ import jax, jax.numpy as jnp, jax.random as jr, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from deepcrl import make_train
 from deepcrl.io import load_checkpoint, RunFolder
-from deepcrl.io._runner import initial_state
+from deepcrl.io._runner import initial_shapes
 
 assert len(jax.devices()) == 4
 folder = RunFolder.of_run(sys.argv[1])
 plan = folder.read_plan()
 trainer = make_train(plan.config)
-one = jax.eval_shape(lambda: initial_state(trainer, plan))
+one = initial_shapes(trainer, plan)
 lane = NamedSharding(Mesh(np.asarray(jax.devices()), ("lane",)), PartitionSpec("lane"))
 four = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lane), one)
 path = folder.store().last()
@@ -368,11 +368,11 @@ def killed_run(tmp_path, epochs, kills, seed):
 def leaf_bytes(folder, path):
     from deepcrl import make_train
     from deepcrl.io import load_checkpoint, RunFolder
-    from deepcrl.io._runner import initial_state
+    from deepcrl.io._runner import initial_shapes
 
     plan = RunFolder.of_run(folder).read_plan()
     trainer = make_train(plan.config)
-    state = load_checkpoint(path, jax.eval_shape(lambda: initial_state(trainer, plan)))
+    state = load_checkpoint(path, initial_shapes(trainer, plan))
     data = jax.tree.map(lambda x: jr.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, state)
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(data)]
 

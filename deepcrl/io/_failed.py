@@ -1,7 +1,6 @@
 """The step in which a simulation of a run broke down, to be taken once more."""
 
 import dataclasses
-import functools as ft
 from pathlib import Path
 
 import jax
@@ -11,7 +10,7 @@ from ..envs import AbstractGoalEnv
 from ..train import make_train
 from ._checkpoint import load_checkpoint
 from ._folder import RunFolder
-from ._runner import initial_state
+from ._runner import initial_shapes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,7 +52,7 @@ def load_failed_step(run: str | Path, lane: int = 0) -> FailedStep:
     if not 0 <= lane < len(plan.seeds):
         raise ValueError(f"`lane` must be one of the run's {len(plan.seeds)}, from 0; got {lane}.")
     trainer = make_train(plan.config)
-    state = jax.eval_shape(ft.partial(initial_state, trainer, plan))
+    state = initial_shapes(trainer, plan)
     loaded = load_checkpoint(checkpoint, {"failures": state.failures}, partial=True)["failures"]
     failures = jax.tree.map(lambda leaf: leaf[lane], loaded)
     if not int(failures.count):

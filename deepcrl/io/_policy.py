@@ -21,7 +21,7 @@ from ..train import Config, env_spec, make_train
 from ..train._serialise import from_dict
 from ._checkpoint import load_checkpoint, read_about, save_checkpoint
 from ._folder import read_metrics, RunFolder
-from ._runner import initial_state
+from ._runner import initial_shapes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,7 +162,7 @@ def load_policies(path: str | Path, *, best: bool = True) -> list[Policy]:
     if checkpoint is None:
         raise ValueError(f"The run {path} has no checkpoint: it saved nothing, or its first epoch has not ended.")
     trainer = make_train(plan.config)
-    state = jax.eval_shape(ft.partial(initial_state, trainer, plan))
+    state = initial_shapes(trainer, plan)
     # Named as in the whole state, of which this is a part.
     loaded = load_checkpoint(checkpoint, {"agent": state.agent, "hypers": state.hypers}, partial=True)
     epoch = int(read_about(checkpoint)["epoch"])

@@ -133,7 +133,7 @@ def resume(
         trainer = make_train(plan.config, hypers=plan.hypers)
         check_memory(trainer, len(plan.seeds), _count(mesh))
         init = ft.partial(initial_state, trainer, plan, mesh)
-        found = restore_state(folder.store(), plan, _placed(jax.eval_shape(init), mesh))
+        found = restore_state(folder.store(), plan, _placed(initial_shapes(trainer, plan), mesh))
         epoch, state = (0, None) if found is None else found
         if total_env_steps is not None:
             folder.write_plan(plan)
@@ -141,9 +141,14 @@ def resume(
         return loop.run(init if state is None else lambda: state, rows=folder.keep_epochs(epoch))
 
 
-def initial_state(trainer: Trainer, plan: Plan, mesh: Mesh | None = None) -> TrainState:
+def initial_state(trainer: Trainer, plan: Plan, mesh: Mesh | None) -> TrainState:
     """The state before the first epoch, leaves `lane ...`, on the devices of the mesh."""
     return over_devices(trainer.init, mesh)(jnp.asarray(plan.seeds), plan.hypers)
+
+
+def initial_shapes(trainer: Trainer, plan: Plan) -> TrainState:
+    """That state as `jax.ShapeDtypeStruct`s."""
+    return over_devices(trainer.init, None).eval_shape(jnp.asarray(plan.seeds), plan.hypers)
 
 
 def _placed(shapes: TrainState, mesh: Mesh | None) -> TrainState:
