@@ -148,7 +148,7 @@ def initial_state(trainer: Trainer, plan: Plan, mesh: Mesh | None) -> TrainState
 
 def initial_shapes(trainer: Trainer, plan: Plan) -> TrainState:
     """That state as `jax.ShapeDtypeStruct`s."""
-    return over_devices(trainer.init, None).eval_shape(jnp.asarray(plan.seeds), plan.hypers)
+    return jax.eval_shape(jax.vmap(trainer.init), jnp.asarray(plan.seeds), plan.hypers)
 
 
 def _placed(shapes: TrainState, mesh: Mesh | None) -> TrainState:
