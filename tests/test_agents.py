@@ -60,6 +60,7 @@ def test_every_agent_has_a_name_and_a_test():
     assert {name for name, cls in AGENTS.items() if cls.__module__.startswith("deepcrl.")} == {
         "CRL",
         "WithCollector",  # has tests of its own, in `test_collector.py`
+        "WithNormalizer",  # in `test_normalizer.py`
         *KINDS,
     }
 

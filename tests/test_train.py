@@ -32,6 +32,7 @@ CONFIG_CHANGES = {
     "eval_envs": 5,
     "collect_actions": 3,
     "eval_actions": "stochastic",
+    "normalize_observations": True,
     "lane_layout": "batched",  # of lanes alone: see test_lanes.py
     "debug_checks": True,
 }

@@ -18,6 +18,11 @@ from ._crl import (
     CRLMetrics as CRLMetrics,
     CRLState as CRLState,
 )
+from ._normalizer import (
+    RunningStatistics as RunningStatistics,
+    WithNormalizer as WithNormalizer,
+    WithNormalizerState as WithNormalizerState,
+)
 from ._random import Random as Random, RandomMetrics as RandomMetrics, RandomState as RandomState
 from ._sac import SAC as SAC, SACMetrics as SACMetrics, SACState as SACState
 from ._soft import ActorMetrics as ActorMetrics, AlphaMetrics as AlphaMetrics
@@ -25,4 +30,4 @@ from ._td import TDMetrics as TDMetrics
 from ._td3 import PolicyMetrics as PolicyMetrics, TD3 as TD3, TD3Metrics as TD3Metrics, TD3State as TD3State
 
 
-AGENTS.update({agent.__name__: agent for agent in (CRL, SAC, TD3, GCBC, GCSL, Random, WithCollector)})
+AGENTS.update({agent.__name__: agent for agent in (CRL, SAC, TD3, GCBC, GCSL, Random, WithCollector, WithNormalizer)})

@@ -8,8 +8,8 @@ import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
 from .._typing import Key, Scalar
-from ..nn import Trunk
 from ._api import AbstractAgent, Actor, AgentSpec, Batch, Hypers
+from ._wrapper import AbstractWrapper
 
 
 # What decides which steps and goals are in a batch.
@@ -26,7 +26,7 @@ class WithCollectorState(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WithCollector(AbstractAgent):
+class WithCollector(AbstractWrapper):
     """An agent that learns beside another one, which collects: both learn from the same batches of the same buffer, and
     the learner never acts in a training environment.
 
@@ -49,8 +49,6 @@ class WithCollector(AbstractAgent):
     different batches.
     """
 
-    learner: AbstractAgent
-    """Learns and is evaluated."""
     collector: AbstractAgent
     """Learns and collects."""
 
@@ -72,26 +70,6 @@ class WithCollector(AbstractAgent):
                 )
 
     @property
-    def hindsight(self) -> str:
-        """The learner's."""
-        return self.learner.hindsight
-
-    @property
-    def hindsight_ratio(self) -> float:
-        """The learner's."""
-        return self.learner.hindsight_ratio
-
-    @property
-    def uniform_future(self) -> bool:
-        """The learner's."""
-        return self.learner.uniform_future
-
-    @property
-    def newest_steps(self) -> int | None:
-        """The learner's."""
-        return self.learner.newest_steps
-
-    @property
     def needs_outcome(self) -> bool:
         """Whether one of both does."""
         return self.learner.needs_outcome or self.collector.needs_outcome
@@ -100,26 +78,6 @@ class WithCollector(AbstractAgent):
     def has_critic(self) -> bool:
         """Whether both have."""
         return self.learner.has_critic and self.collector.has_critic
-
-    @property
-    def trunk(self) -> Trunk:
-        """The learner's."""
-        return self.learner.trunk
-
-    @property
-    def width(self) -> int | None:
-        """The learner's."""
-        return self.learner.width
-
-    def hypers(self) -> Hypers:
-        """The learner's numbers as arrays."""
-        return self.learner.hypers()
-
-    def at_size(
-        self, actor_depth: int | None = None, critic_depth: int | None = None, width: int | None = None
-    ) -> "WithCollector":
-        """The same with a learner of another size."""
-        return dataclasses.replace(self, learner=self.learner.at_size(actor_depth, critic_depth, width))
 
     def init(self, spec: AgentSpec, *, key: Key) -> WithCollectorState:
         """Both agents, fresh; the collector as it would be alone."""

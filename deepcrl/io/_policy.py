@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from .._errors import check_integer
-from ..agents import AbstractAgent, AGENTS, AgentSpec, Hypers
+from ..agents import AbstractAgent, AGENTS, AgentSpec, Hypers, WithNormalizer
 from ..envs import Box
 from ..eval import Episodes, rollout_episodes
 from ..train import Config, env_spec, make_train
@@ -126,6 +126,8 @@ def load_policy(path: str | Path) -> Policy:
             raise ValueError(f"{path} holds no policy. Write one by `deepcrl export RUN {path}`.")
         agent_values = dict(about["config"]["agent"])
         agent = from_dict(AGENTS[agent_values.pop("name")], agent_values)
+        if about["config"].get("normalize_observations", False):  # policies of older versions do not say
+            agent = WithNormalizer(learner=agent)
         spec = AgentSpec(**about["spec"])
         space = Box(np.asarray(about["low"], np.float32), np.asarray(about["high"], np.float32))
         rest = {name: about[name] for name in ("config", "lane", "epoch", "success")}
@@ -230,7 +232,10 @@ def _lane(tree: PyTree, lane: int) -> PyTree:
 
 
 def _acting_part(state: PyTree) -> PyTree:
-    """An agent's state without what acting does not need: where it has a field `policy`, only that."""
+    """An agent's state without what acting does not need: where it has a field `policy`, only that; of an agent around
+    another, the `learner`'s."""
+    if hasattr(state, "learner"):
+        return eqx.tree_at(lambda outer: outer.learner, state, _acting_part(state.learner))
     top = {path[0] for path, _ in jax.tree_util.tree_leaves_with_path(state) if path}
     policy = jax.tree_util.GetAttrKey("policy")
     if policy not in top:

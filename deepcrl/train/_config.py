@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 
 from .. import envs
 from .._errors import check_choice, check_flag, check_integer, check_number
-from ..agents import AbstractAgent, AgentSpec, CRL, Hypers
+from ..agents import AbstractAgent, AgentSpec, CRL, Hypers, WithNormalizer
 from ..buffers import goals_from_name, TrajectoryQueue, Transition
 from ..envs import AbstractGoalEnv, GOAL_RESETS
 from . import _serialise
@@ -72,6 +72,9 @@ class Config:
     samples."""
     eval_actions: Actions = "deterministic"
     """How evaluation environments are acted in; as above."""
+    normalize_observations: bool = False
+    """Observations and goals reach the networks with zero mean and unit variance, by running statistics (in the paper as
+    they come); see [`deepcrl.agents.WithNormalizer`][]."""
     lane_layout: Literal["batched", "serial"] | None = None
     """Lanes side by side in one batch, or one after another inside the program (by default serial on a CPU, where a lane
     then computes bit for bit what it computes alone, about as fast; batched elsewhere)."""
@@ -83,6 +86,7 @@ class Config:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _option_pairs(name, getattr(self, name)))
         check_flag("debug_checks", self.debug_checks)
+        check_flag("normalize_observations", self.normalize_observations)
         if not isinstance(self.agent, AbstractAgent):
             raise TypeError(f"`agent` must be an agent such as `CRL(depth=16)`, got {self.agent!r}.")
         for name in ("total_env_steps", "epochs", "num_envs", "rollout_length", "eval_envs", "buffer_length"):
@@ -180,6 +184,10 @@ class Config:
         given = {"goal_reset": self.goal_reset, "episode_length": self.episode_length}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(env, **changes), params
+
+    def make_agent(self) -> AbstractAgent:
+        """The agent as it is trained: in a [`deepcrl.agents.WithNormalizer`][], if observations are to be normalised."""
+        return WithNormalizer(learner=self.agent) if self.normalize_observations else self.agent
 
     def hypers(self) -> Hypers:
         """The numbers of the agent's config as arrays, for one lane."""

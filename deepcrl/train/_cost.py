@@ -115,7 +115,8 @@ def matmul_flops(jaxpr: Any) -> float:
 
 
 def _networks_size(agent: Any) -> int:
-    return sum(parameter_count(node) for node in vars(agent).values() if isinstance(node, eqx.Module))
+    learner = getattr(agent, "learner", agent)
+    return sum(parameter_count(node) for node in vars(learner).values() if isinstance(node, eqx.Module))
 
 
 def _seconds_per_call(step: Any, state: Any, seconds: float) -> float:

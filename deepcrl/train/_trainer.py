@@ -39,7 +39,7 @@ class Trainer:
     def __init__(self, config: Config, sizes: Sizes | None = None):
         """Builds environments, agent and buffer of a config; compiles nothing."""
         self.config = config
-        self.agent = config.agent
+        self.agent = config.make_agent()
         self.env, self.env_params = config.make_env()
         self.eval_env, self.eval_env_params = config.make_eval_env()
         self.spec = env_spec(self.env, self.env_params)
@@ -85,7 +85,7 @@ class Trainer:
         """The same with networks of the sizes that are given."""
         size = (actor_depth, critic_depth, width)
         if size not in self._resized:
-            config = dataclasses.replace(self.config, agent=self.agent.at_size(*size))
+            config = dataclasses.replace(self.config, agent=self.config.agent.at_size(*size))
             with jax.ensure_compile_time_eval():  # it outlives the trace that may be going on
                 self._resized[size] = Trainer(config)
         return self._resized[size]
