@@ -2,7 +2,6 @@
 
 import functools as ft
 import re
-from typing import Any
 
 from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
@@ -43,9 +42,11 @@ def _custom_point_maze(
     return PointMaze(Maze.from_text(maze), starts, goals, **options)
 
 
-def _in_maze(
-    robot: Any,
-    cell_size: float,
+def _maze_arena(maze: Maze | str, cell_size: float, starts: CellChoice, goals: CellChoice) -> MazeArena:
+    return MazeArena(Maze.from_text(maze) if isinstance(maze, str) else maze, cell_size, starts, goals)
+
+
+def _ant_in_maze(
     maze: Maze | str,
     *,
     starts: CellChoice = "R",
@@ -54,9 +55,10 @@ def _in_maze(
     goal_reset: str = "resample",
     engine: EngineName | None = None,
     reward: str = "sparse",
+    unit_links: bool = False,
 ) -> AbstractGoalEnv:
-    arena = MazeArena(Maze.from_text(maze) if isinstance(maze, str) else maze, cell_size, starts, goals)
-    return robot(arena, episode_length=episode_length, goal_reset=goal_reset, engine=engine, reward=reward)
+    options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
+    return Ant(_maze_arena(maze, ANT_CELL, starts, goals), unit_links=unit_links, **options)
 
 
 def _humanoid_in_maze(
@@ -71,9 +73,8 @@ def _humanoid_in_maze(
     control_step: float = 0.015,
     paper: bool = False,
 ) -> AbstractGoalEnv:
-    robot = ft.partial(Humanoid, control_step=control_step, paper=paper)
     options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
-    return _in_maze(robot, HUMANOID_CELL, maze, starts=starts, goals=goals, **options)
+    return Humanoid(_maze_arena(maze, HUMANOID_CELL, starts, goals), control_step=control_step, paper=paper, **options)
 
 
 def _stitching_ant(name: str) -> Factory | None:
@@ -88,11 +89,11 @@ def _stitching_ant(name: str) -> Factory | None:
 for _name, _maze in MAZES.items():
     register(f"point_{_name}", ft.partial(PointMaze, _maze, episode_length=600 if "giant" in _name else 300))
     if not _name.startswith(_OUR_OWN):
-        register(f"ant_{_name}", ft.partial(_in_maze, Ant, ANT_CELL, _maze))
+        register(f"ant_{_name}", ft.partial(_ant_in_maze, _maze))
 register("point_maze", _custom_point_maze)
 
 register("ant", ft.partial(Ant, OpenArena(10.0, 10.0)))
-register("ant_maze", ft.partial(_in_maze, Ant, ANT_CELL))
+register("ant_maze", _ant_in_maze)
 register_family(_stitching_ant)
 
 register("ant_ball", ft.partial(AntBall, OpenArena(5.0, 5.0)))

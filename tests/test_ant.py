@@ -36,6 +36,24 @@ def test_sizes_and_masses(model):
     assert model.body_mass.sum() == pytest.approx(0.911, abs=1e-3)
 
 
+def test_unit_links_are_those_of_the_published_engine(model):
+    """And all that MuJoCo derives from masses is derived from these."""
+    import mujoco
+
+    from deepcrl import envs
+
+    heavy = envs.make("ant", engine="native", unit_links=True)[0].build_model()
+    assert (heavy.body_mass == np.where(model.body_mass > 0, 1.0, 0.0)).all() and heavy.body_mass.sum() == 9
+    assert (heavy.body_inertia[heavy.body_mass > 0] == 1).all()
+    np.testing.assert_array_equal(heavy.body_pos, model.body_pos)
+    data = mujoco.MjData(heavy)
+    mujoco.mj_forward(heavy, data)
+    assert data.subtree_com[heavy.body("torso").id, 2] == pytest.approx(0.75)
+    assert heavy.body_subtreemass[heavy.body("torso").id] == 9
+    with pytest.raises(TypeError, match="unit_links"):
+        envs.make("ant", unit_links=1)
+
+
 def test_joints_and_geometry(model):
     order = [model.joint(i).name for i in range(model.njnt)]
     assert order == ["root", *(f"{part}_{leg}" for leg in (1, 2, 3, 4) for part in ("hip", "ankle"))]

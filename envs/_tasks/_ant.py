@@ -8,6 +8,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
+from deepcrl._errors import check_flag
 from deepcrl._typing import BoolScalar, Key, Scalar
 
 from .._api import GoalObservation
@@ -39,16 +40,30 @@ class Ant(AbstractMujocoEnv):
     0.5 m. The `"dense"` reward is $1 - d - \frac12 \lVert a \rVert^2$, with the distance $d$ to the goal in m.
 
     In a maze, walls stop torso, upper legs and feet; the lower legs pass through them, as in the published model.
+    With `unit_links` it is as heavy as in the published runs, whose engine gave every link a mass of 1 kg and moments of
+    inertia of 1 kg m² in place of the model's: it jumps and falls much less.
     """
 
     arena: AbstractArena = eqx.field(static=True)
     """Where it moves."""
+    unit_links: bool = eqx.field(default=False, static=True, kw_only=True)
+    """Whether torso and legs weigh 1 kg each, 9 in all, in place of 0.91 kg together."""
+
+    def __check_init__(self):
+        check_flag("unit_links", self.unit_links)
 
     def build_model(self) -> "mujoco.MjModel":
         """The ant in its arena."""
+        import mujoco
+
         spec = robot_spec("ant")
         self.arena.add_to(spec, TOUCHES_WALLS, FRICTION)
-        return spec.compile()
+        model = spec.compile()
+        if self.unit_links:
+            links = model.body_mass > 0
+            model.body_mass[links], model.body_inertia[links] = 1.0, 1.0
+            mujoco.mj_setConst(model, mujoco.MjData(model))  # what follows from masses
+        return model
 
     @property
     def substeps(self) -> int:
