@@ -1,9 +1,10 @@
 """Inputs of zero mean and unit variance, by running statistics."""
 
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
@@ -26,24 +27,24 @@ class RunningStatistics(eqx.Module):
     """Of all samples, not corrected for their number."""
 
     @classmethod
-    def fresh(cls, size: int) -> Self:
+    def fresh(cls, size: int) -> "RunningStatistics":
         """Of no samples: mean 0 and variance 1, which change nothing."""
         return cls(batches=jnp.zeros((), jnp.int32), mean=jnp.zeros(size), variance=jnp.ones(size))
 
-    def after(self, batch: Float[Array, "batch x"]) -> Self:
+    def after(self, batch: Float[Array, "batch x"]) -> "RunningStatistics":
         """With one batch more (Chan, Golub and LeVeque's pooled variance)."""
-        share = 1.0 / (self.batches + 1)
+        share = 1.0 / (self.batches + 1).astype(jnp.float32)
         step = jnp.mean(batch, axis=0) - self.mean
         # Before the first batch there is no variance to keep and no mean to be apart from.
         spread = (1.0 - share) * jnp.square(step) - self.variance
-        return type(self)(
+        return RunningStatistics(
             batches=self.batches + 1,
             mean=self.mean + share * step,
             variance=self.variance + share * (jnp.var(batch, axis=0) + spread),
         )
 
-    def __call__(self, x: Float[Array, "*batch x"]) -> Float[Array, "*batch x"]:
-        """Less the mean, over the standard deviation."""
+    def __call__(self, x: Float[Array, " x"]) -> Float[Array, " x"]:
+        """One sample less the mean, over the standard deviation."""
         return (x - self.mean) / jnp.maximum(jnp.sqrt(self.variance), _LEAST_STD)
 
 
@@ -115,11 +116,13 @@ class WithNormalizer(AbstractWrapper):
     ) -> tuple[WithNormalizerState, Any]:
         """The batch goes into the statistics, then into an update of the learner; the learner's metrics."""
         observation, goal = state.observation.after(batch.observation), state.goal.after(batch.goal)
-        outcome = batch.outcome
-        if outcome is not None:
-            outcome = dataclasses.replace(outcome, next_observation=observation(outcome.next_observation))
-        seen = Batch(
-            observation=observation(batch.observation), action=batch.action, goal=goal(batch.goal), outcome=outcome
-        )
-        learner, metrics = self.learner.update(state.learner, seen, hypers, key=key)
+
+        def seen(sample: Batch) -> Batch:
+            outcome = sample.outcome
+            if outcome is not None:
+                outcome = dataclasses.replace(outcome, next_observation=observation(outcome.next_observation))
+            inputs = {"observation": observation(sample.observation), "goal": goal(sample.goal)}
+            return dataclasses.replace(sample, **inputs, outcome=outcome)
+
+        learner, metrics = self.learner.update(state.learner, jax.vmap(seen)(batch), hypers, key=key)
         return WithNormalizerState(learner=learner, observation=observation, goal=goal), metrics

@@ -1,7 +1,6 @@
 """Agents around another one, which learns and is evaluated."""
 
 import dataclasses
-from typing import Self
 
 from ..nn import Trunk
 from ._api import AbstractAgent, Hypers
@@ -60,6 +59,6 @@ class AbstractWrapper(AbstractAgent):
 
     def at_size(
         self, actor_depth: int | None = None, critic_depth: int | None = None, width: int | None = None
-    ) -> Self:
+    ) -> "AbstractWrapper":
         """The same with a learner of another size."""
         return dataclasses.replace(self, learner=self.learner.at_size(actor_depth, critic_depth, width))

@@ -1,6 +1,7 @@
 """How the fields of a config that are not plain values are read from the command line."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -105,4 +106,8 @@ def _option(text: str) -> tuple[str, Any]:
         raise ValueError(f"options of a task are written name=value, got {text!r}")
     if value.replace(",", "").isdigit() and "," in value:  # a cell: goals=3,1
         return name, tuple(int(part) for part in value.split(","))
+    if value.lower() in ("true", "false"):
+        return name, value.lower() == "true"
+    if re.fullmatch(r"\d*\.\d+", value):
+        return name, float(value)
     return name, int(value) if value.isdigit() and len(value) < 10 else value
