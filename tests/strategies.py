@@ -85,6 +85,7 @@ def config_fields(draw):
         "eval_envs": draw(st.integers(1, 200)),
         "collect_actions": draw(st.sampled_from(["stochastic", "deterministic", 2, 16])),
         "eval_actions": draw(st.sampled_from(["stochastic", "deterministic", 2, 16])),
+        "normalize_observations": draw(st.booleans()),
         "lane_layout": draw(st.sampled_from([None, "batched", "serial"])),
         "debug_checks": draw(st.booleans()),
     }
