@@ -201,8 +201,8 @@ def test_values_that_cannot_run_are_refused(changes, message):
         ({"num_envs": True}, "`num_envs` must be an integer, got True"),
         ({"utd_ratio": "0.1"}, "`utd_ratio` must be a number, got '0.1'"),
         ({"debug_checks": "no"}, "`debug_checks`"),
-    ],
         ({"normalize_observations": 1}, "`normalize_observations` must be `True` or `False`, got 1"),
+    ],
 )
 def test_values_of_a_wrong_kind_are_refused(changes, message):
     with unchecked(), pytest.raises(TypeError, match=message):
