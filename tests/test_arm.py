@@ -471,3 +471,22 @@ def test_mjx_steps_as_mujoco():
         if free:
             np.testing.assert_allclose(ours.qvel, state.qvel, atol=0.02)
             np.testing.assert_allclose(ours.derived["cvel"], state.derived["cvel"], atol=0.02)
+
+
+@pytest.mark.slow
+def test_under_half_of_the_places_to_reach_can_be_held():
+    """By 2,048 constant actions, 60 steps each: as published, servos settle at a share of their targets, which leaves
+    much of the box of goals out of reach."""
+    env, params = make("arm_reach")
+    obs, state = jax.vmap(env.reset, in_axes=(0, None))(jr.split(jr.key(0), 2048), params)
+    action = jr.uniform(jr.key(1), (2048, 4), minval=-1.0, maxval=1.0)
+
+    @jax.jit
+    def hold(state):
+        step = lambda state, key: (jax.vmap(env.step, in_axes=(0, 0, 0, None))(key, state, action, params)[1], None)
+        return jax.lax.scan(step, state, jr.split(jr.key(2), (60, 2048)))[0]
+
+    reached = jax.vmap(env.observe, in_axes=(0, None))(hold(state).inner, params).achieved_goal
+    goals, reached = np.asarray(obs.desired_goal), np.asarray(reached)
+    nearest = np.array([np.linalg.norm(reached - goal, axis=1).min() for goal in goals])
+    assert 0.38 < np.mean(nearest < 0.1) < 0.48

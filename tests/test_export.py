@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from strategies import corner, fresh_state, tiny
+from strategies import corner, fresh_state, tiny, unchecked
 
 
 SEEDS = (0, 5)
@@ -176,6 +176,31 @@ def test_outcomes_are_those_of_the_library_s_evaluation(run, outcomes):
         for name in ("success_any", "success_end"):
             np.testing.assert_allclose(outcomes[name][lane].mean(), getattr(metrics, name), atol=0.05)
         assert set(np.unique(outcomes["success_any"])) <= {0.0, 1.0}
+
+
+def test_policies_act_as_in_the_evaluations_of_their_run(run, outcomes):
+    """Unless told otherwise."""
+    from deepcrl.io import evaluate_policies, load_policies
+
+    policies = load_policies(run[1], best=False)
+    sampled = [
+        dataclasses.replace(policy, config={**policy.config, "eval_actions": "stochastic"}) for policy in policies
+    ]
+    told = evaluate_policies(policies, episodes=64, seed=1, actions="stochastic")
+    for name, values in evaluate_policies(sampled, episodes=64, seed=1).items():
+        np.testing.assert_array_equal(values, told[name])
+    assert not np.array_equal(told["time_at_goal"], outcomes["time_at_goal"])
+
+
+def test_samples_to_choose_from_need_the_critic(run, tmp_path):
+    from deepcrl.io import evaluate_policies, export_policy, load_policies
+
+    assert evaluate_policies(load_policies(run[1]), episodes=2, actions=2)["success_any"].shape == (2, 2)
+    export_policy(run[1], tmp_path / "policy", lane=0)
+    with pytest.raises(ValueError, match=r"`actions` = 2 .* critic, which an exported policy has not"):
+        evaluate_policies(load_policies(tmp_path / "policy"), episodes=2, actions=2)
+    with unchecked(), pytest.raises(ValueError, match="`actions` must be one of"):
+        evaluate_policies(load_policies(tmp_path / "policy"), episodes=2, actions="sampled")
 
 
 def test_a_task_of_other_sizes_is_refused(run):

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from ..eval import bootstrap_interval
 from ..io import evaluate_policies, export_policy, load_policies, resume as resume_run
+from ..train._acting import Actions
 from ._sinks import extra_sinks
 from ._train import finish
 
@@ -44,6 +45,7 @@ def evaluate(
     episodes: int = 1000,
     last: bool = False,
     seed: int = 0,
+    actions: Actions | None = None,
 ) -> None:
     """Measure the success of a run's policies, or of an exported one.
 
@@ -53,9 +55,11 @@ def evaluate(
         episodes: How many fresh episodes, for every lane.
         last: Take the newest checkpoint of a run instead of the one with the highest success.
         seed: Of starts, goals and chance.
+        actions: Samples of the policy, its mode, or the best by the critic of that many samples; by default as the run's
+            own evaluations.
     """
     policies = load_policies(path, best=not last)
-    outcomes = evaluate_policies(policies, env=env, episodes=episodes, seed=seed)
+    outcomes = evaluate_policies(policies, env=env, episodes=episodes, seed=seed, actions=actions)
     console = Console()
     over = "lanes" if len(policies) > 1 else "episodes"
     console.print(

@@ -18,6 +18,7 @@ from ..agents import AbstractAgent, AGENTS, AgentSpec, Hypers, WithNormalizer
 from ..envs import Box
 from ..eval import Episodes, rollout_episodes
 from ..train import Config, env_spec, make_train
+from ..train._acting import acting_policy, Actions, check_actions
 from ..train._serialise import from_dict
 from ._checkpoint import load_checkpoint, read_about, save_checkpoint
 from ._folder import read_metrics, RunFolder
@@ -186,7 +187,12 @@ def load_policies(path: str | Path, *, best: bool = True) -> list[Policy]:
 
 
 def evaluate_policies(
-    policies: Sequence[Policy], *, env: str | None = None, episodes: int = 1000, seed: int = 0
+    policies: Sequence[Policy],
+    *,
+    env: str | None = None,
+    episodes: int = 1000,
+    seed: int = 0,
+    actions: Actions | None = None,
 ) -> dict[str, Float[np.ndarray, "lane episode"]]:
     """What each of several policies of one run achieves in fresh episodes.
 
@@ -196,13 +202,25 @@ def evaluate_policies(
     - `env`: the name of the task; by default the one that the run evaluates on.
     - `episodes`: of each policy, side by side.
     - `seed`: of starts, goals and chance; the same for all policies.
+    - `actions`: `"stochastic"`, `"deterministic"`, or the best by the critic of that many samples; by default as the
+        run's own evaluations act, its `eval_actions`.
 
     **Returns:** per episode, `success_any` and `success_end`, 0 or 1, and `time_at_goal` in steps.
 
-    **Raises:** `ValueError` for a task of other sizes.
+    **Raises:** `ValueError` for a task of other sizes, and for samples to choose from where there is no critic: an
+    exported policy has none.
     """
     check_integer("episodes", episodes)
     config = Config.from_dict(policies[0].config)
+    actions = config.eval_actions if actions is None else actions
+    check_actions("actions", actions, policies[0].agent)
+    if isinstance(actions, int) and any(
+        isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(policies[0].state)
+    ):
+        raise ValueError(
+            f"`actions` = {actions} takes the best of {actions} samples by the critic, which an exported policy has not. "
+            "Measure the run's folder, or choose 'stochastic' or 'deterministic'."
+        )
     if env is not None:
         config = dataclasses.replace(config, eval_env=env)
     task, params = config.make_eval_env()
@@ -213,7 +231,7 @@ def evaluate_policies(
     def outcomes(arrays: PyTree) -> Episodes:
         def lane(arrays: PyTree) -> Episodes:
             state, hypers = eqx.combine(arrays, rest)
-            act = lambda o, g, *, key: policies[0].agent.act(state, o, g, hypers, key=key, deterministic=True)
+            act = acting_policy(policies[0].agent, state, hypers, actions)
             return rollout_episodes(task, params, act, episodes, key=jr.key(seed), keep_obs=False)
 
         return jax.vmap(lane)(arrays)
