@@ -5,9 +5,9 @@ from typing import Any
 
 import equinox as eqx
 import jax.random as jr
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import PyTree
 
-from .._typing import Key, Scalar
+from .._typing import Key
 from ._api import AbstractAgent, Actor, AgentSpec, Batch, Hypers
 from ._wrapper import AbstractWrapper
 
@@ -87,30 +87,6 @@ class WithCollector(AbstractWrapper):
     def collecting(self, state: WithCollectorState, hypers: Hypers) -> Actor:
         """The collector."""
         return Actor(self.collector, state.collector, self.collector.hypers())
-
-    def act(
-        self,
-        state: WithCollectorState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        *,
-        key: Key,
-        deterministic: bool = False,
-    ) -> Float[Array, " action"]:
-        """The learner's action."""
-        return self.learner.act(state.learner, observation, goal, hypers, key=key, deterministic=deterministic)
-
-    def value(
-        self,
-        state: WithCollectorState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        action: Float[Array, " action"] | None = None,
-    ) -> Scalar:
-        """What the learner's critic says."""
-        return self.learner.value(state.learner, observation, goal, hypers, action)
 
     def update(
         self, state: WithCollectorState, batch: Batch, hypers: Hypers, *, key: Key

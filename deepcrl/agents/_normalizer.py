@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._typing import IntScalar, Key, Scalar
+from .._typing import IntScalar, Key
 from ._api import Actor, AgentSpec, Batch, Hypers
 from ._wrapper import AbstractWrapper
 
@@ -86,30 +86,11 @@ class WithNormalizer(AbstractWrapper):
         state = WithNormalizerState(learner=inner, observation=state.observation, goal=state.goal)
         return Actor(WithNormalizer(learner=agent), state, hypers)
 
-    def act(
-        self,
-        state: WithNormalizerState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        *,
-        key: Key,
-        deterministic: bool = False,
-    ) -> Float[Array, " action"]:
-        """The learner's action."""
-        inputs = state.observation(observation), state.goal(goal)
-        return self.learner.act(state.learner, *inputs, hypers, key=key, deterministic=deterministic)
-
-    def value(
-        self,
-        state: WithNormalizerState,
-        observation: Float[Array, " obs"],
-        goal: Float[Array, " goal"],
-        hypers: Hypers,
-        action: Float[Array, " action"] | None = None,
-    ) -> Scalar:
-        """What the learner's critic says."""
-        return self.learner.value(state.learner, state.observation(observation), state.goal(goal), hypers, action)
+    def inputs(
+        self, state: WithNormalizerState, observation: Float[Array, " obs"], goal: Float[Array, " goal"]
+    ) -> tuple[Float[Array, " obs"], Float[Array, " goal"]]:
+        """Both normalised."""
+        return state.observation(observation), state.goal(goal)
 
     def update(
         self, state: WithNormalizerState, batch: Batch, hypers: Hypers, *, key: Key

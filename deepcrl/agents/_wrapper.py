@@ -2,13 +2,17 @@
 
 import dataclasses
 
+from jaxtyping import Array, Float, PyTree
+
+from .._typing import Key, Scalar
 from ..nn import Trunk
 from ._api import AbstractAgent, Hypers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AbstractWrapper(AbstractAgent):
-    """An agent around a `learner`: what batches it asks for, its sizes and its numbers are the learner's."""
+    """An agent around a `learner`: what batches it asks for, its sizes, its numbers and what it does are the learner's. Its
+    state has the learner's in a field `learner`."""
 
     learner: AbstractAgent
     """Learns and is evaluated."""
@@ -62,3 +66,34 @@ class AbstractWrapper(AbstractAgent):
     ) -> "AbstractWrapper":
         """The same with a learner of another size."""
         return dataclasses.replace(self, learner=self.learner.at_size(actor_depth, critic_depth, width))
+
+    def inputs(
+        self, state: PyTree, observation: Float[Array, " obs"], goal: Float[Array, " goal"]
+    ) -> tuple[Float[Array, " obs"], Float[Array, " goal"]]:
+        """What the learner is given in place of an observation and a goal: by default both as they are."""
+        return observation, goal
+
+    def act(
+        self,
+        state: PyTree,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        *,
+        key: Key,
+        deterministic: bool = False,
+    ) -> Float[Array, " action"]:
+        """The learner's action."""
+        inputs = self.inputs(state, observation, goal)
+        return self.learner.act(state.learner, *inputs, hypers, key=key, deterministic=deterministic)
+
+    def value(
+        self,
+        state: PyTree,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        action: Float[Array, " action"] | None = None,
+    ) -> Scalar:
+        """What the learner's critic says."""
+        return self.learner.value(state.learner, *self.inputs(state, observation, goal), hypers, action)
