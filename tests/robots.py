@@ -5,6 +5,10 @@ import functools as ft
 import jax
 
 
+FOR_LONG_CHAINS = {"xla_cpu_use_fusion_emitters": False}
+"""Compiler options without which MJX takes seconds for a step of a long chain of bodies on a CPU."""
+
+
 @ft.cache
 def make(name, **options):
     from deepcrl import envs

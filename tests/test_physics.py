@@ -144,6 +144,23 @@ def test_an_mjx_engine_that_is_made_under_trace_holds_no_tracers():
     assert leaves and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
+def test_long_chains_on_mjx_need_a_flag(monkeypatch):
+    """Without it a step of them takes seconds on a CPU."""
+    from deepcrl import envs
+    from deepcrl.envs._tasks import _mujoco
+
+    def simulator(name):
+        _mujoco._simulator.cache_clear()
+        return envs.make(name, engine="mjx")[0].simulator
+
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    simulator("ant")
+    with pytest.warns(UserWarning, match="chain of 8 bodies.*XLA_FLAGS=--xla_cpu_use_fusion_emitters=false"):
+        simulator("pusher_easy")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    simulator("pusher_easy")
+
+
 @pytest.mark.slow
 def test_mjx_engine_is_mujoco(model):
     """Float32 against float64, three substeps of 0.01 s: to 1e-5."""

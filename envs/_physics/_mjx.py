@@ -2,11 +2,14 @@
 
 import contextlib
 import dataclasses
+import os
+import warnings
 from collections.abc import Iterator
 from typing import Any, TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from deepcrl._typing import BoolScalar
@@ -34,6 +37,8 @@ class MjxEngine(AbstractEngine):
     def __init__(self, model: "mujoco.MjModel", impl: str, substeps: int, shapes: dict[str, tuple[int, ...]]):
         from mujoco import mjx
 
+        if impl == "jax" and jax.default_backend() == "cpu":
+            _warn_of_long_chains(model)
         # The engine is kept, and it may be a function under trace that needs it first: no tracers.
         with jax.ensure_compile_time_eval(), lenient():
             self.model = mjx.put_model(model, impl=impl)
@@ -89,3 +94,18 @@ class MjxEngine(AbstractEngine):
 
         data = mjx.com_pos(self.model, mjx.kinematics(self.model, data))
         return mjx.com_vel(self.model, data)
+
+
+def _warn_of_long_chains(model: "mujoco.MjModel") -> None:
+    # XLA's newer kernels for CPUs compute a body's place anew for every use of it further down the chain: ten times the
+    # work for each body (jax-ml/jax#33761).
+    length = np.zeros(model.nbody, int)
+    for body in range(1, model.nbody):  # parents come first
+        length[body] = length[model.body_parentid[body]] + 1
+    if length.max() > 5 and "xla_cpu_use_fusion_emitters=false" not in os.environ.get("XLA_FLAGS", ""):
+        warnings.warn(
+            f"MJX with a chain of {length.max()} bodies takes seconds for a step on a CPU, as XLA compiles it. Choose "
+            "engine=native; or set XLA_FLAGS=--xla_cpu_use_fusion_emitters=false before JAX starts, or compile by "
+            "`jax.jit(..., compiler_options={'xla_cpu_use_fusion_emitters': False})`.",
+            stacklevel=2,
+        )
