@@ -5,8 +5,13 @@ import functools as ft
 import jax
 
 
-FOR_LONG_CHAINS = {"xla_cpu_use_fusion_emitters": False}
-"""Compiler options without which MJX takes seconds for a step of a long chain of bodies on a CPU."""
+@ft.cache
+def for_long_chains():
+    """Compiler options without which some versions of JAX take seconds for a step of a long chain of bodies on MJX."""
+    from deepcrl._compiler import compiler_knows
+    from deepcrl.envs._physics._mjx import WITHOUT_FUSION_EMITTERS
+
+    return WITHOUT_FUSION_EMITTERS if compiler_knows(WITHOUT_FUSION_EMITTERS) else None
 
 
 @ft.cache

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from robots import data_of, FOR_LONG_CHAINS, make, model_of, stepper
+from robots import data_of, for_long_chains, make, model_of, stepper
 from scipy import stats
 
 
@@ -458,7 +458,7 @@ def test_mjx_steps_as_mujoco():
     env, params = make("arm_push_easy")
     other, _ = envs.make("arm_push_easy", engine="mjx")
     native = jax.jit(lambda state, ctrl: env.simulator.step(state, ctrl))
-    mjx = jax.jit(lambda state, ctrl: other.simulator.step(state, ctrl), compiler_options=FOR_LONG_CHAINS)
+    mjx = jax.jit(lambda state, ctrl: other.simulator.step(state, ctrl), compiler_options=for_long_chains())
     state = before_the_push()[1].inner.physics
     for action in pushing_plan():
         ctrl = env.control(state, action, params)

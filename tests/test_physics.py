@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from robots import for_long_chains
 
 
 PENDULUM = """
@@ -145,9 +146,12 @@ def test_an_mjx_engine_that_is_made_under_trace_holds_no_tracers():
 
 
 def test_long_chains_on_mjx_need_a_flag(monkeypatch):
-    """Without it a step of them takes seconds on a CPU."""
+    """Without it a step of them takes seconds on a CPU, where JAX has it."""
     from deepcrl import envs
     from deepcrl.envs._tasks import _mujoco
+
+    if for_long_chains() is None:
+        pytest.skip("this version of JAX compiles long chains well")
 
     def simulator(name):
         _mujoco._simulator.cache_clear()

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import pytest
-from robots import FOR_LONG_CHAINS
+from robots import for_long_chains
 
 
 NUM_ENVS, CALL = 256, 100  # environments, steps of each in one call
@@ -43,7 +43,7 @@ def walk(name: str, engine: str, env_steps: int, num_envs: int) -> tuple[int, in
         )
         return state, (jnp.sum(info["failed"]), bad)
 
-    @ft.partial(jax.jit, donate_argnums=0, compiler_options=FOR_LONG_CHAINS if engine == "mjx" else None)
+    @ft.partial(jax.jit, donate_argnums=0, compiler_options=for_long_chains() if engine == "mjx" else None)
     def call(state, key):
         state, counts = jax.lax.scan(step, state, jr.split(key, CALL))
         return state, jax.tree.map(jnp.sum, counts)

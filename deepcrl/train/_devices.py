@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from .._compiler import compiler_knows
 from .._errors import check_integer
 from .._tree import ENVS
 from ._config import Config
@@ -61,7 +62,7 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None, *, donate: boo
     jit = ft.partial(
         jax.jit,
         donate_argnums=0 if donate else (),
-        compiler_options=WITHOUT_YNNPACK if platform == "cpu" and _has_ynnpack() else None,
+        compiler_options=WITHOUT_YNNPACK if platform == "cpu" and compiler_knows(WITHOUT_YNNPACK) else None,
     )
     if mesh is None:
         return jit(lanes)
@@ -76,15 +77,6 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None, *, donate: boo
         return jtu.tree_map(lay, tree, is_leaf=is_state)
 
     return jit(program if ENVS not in mesh.axis_names else lambda *args: place(program(*place(args))))
-
-
-@ft.cache
-def _has_ynnpack() -> bool:
-    try:
-        jax.jit(lambda: 0, compiler_options=WITHOUT_YNNPACK).lower().compile()
-    except jax.errors.JaxRuntimeError:  # raised for options that this JAX's compiler does not know
-        return False
-    return True
 
 
 def shardings(states: TrainState, mesh: Mesh) -> TrainState:

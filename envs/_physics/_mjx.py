@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from deepcrl._compiler import compiler_knows
 from deepcrl._typing import BoolScalar
 
 from ._api import AbstractEngine, fresh_state, guarded, PhysicsState
@@ -19,6 +20,9 @@ from ._api import AbstractEngine, fresh_state, guarded, PhysicsState
 
 if TYPE_CHECKING:
     import mujoco
+
+
+WITHOUT_FUSION_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
 
 
 @contextlib.contextmanager
@@ -97,15 +101,16 @@ class MjxEngine(AbstractEngine):
 
 
 def _warn_of_long_chains(model: "mujoco.MjModel") -> None:
-    # XLA's newer kernels for CPUs compute a body's place anew for every use of it further down the chain: ten times the
-    # work for each body (jax-ml/jax#33761).
+    # These kernels for CPUs (from jax 0.7; gone in 0.12, and the option with them) compute a body's place anew for every
+    # use of it further down the chain, ten times the work for each body (jax-ml/jax#33761).
     length = np.zeros(model.nbody, int)
     for body in range(1, model.nbody):  # parents come first
         length[body] = length[model.body_parentid[body]] + 1
-    if length.max() > 5 and "xla_cpu_use_fusion_emitters=false" not in os.environ.get("XLA_FLAGS", ""):
+    flag = "--xla_cpu_use_fusion_emitters=false"
+    if length.max() > 5 and flag not in os.environ.get("XLA_FLAGS", "") and compiler_knows(WITHOUT_FUSION_EMITTERS):
         warnings.warn(
-            f"MJX with a chain of {length.max()} bodies takes seconds for a step on a CPU, as XLA compiles it. Choose "
-            "engine=native; or set XLA_FLAGS=--xla_cpu_use_fusion_emitters=false before JAX starts, or compile by "
-            "`jax.jit(..., compiler_options={'xla_cpu_use_fusion_emitters': False})`.",
+            f"MJX with a chain of {length.max()} bodies takes seconds for a step on a CPU, as this version of JAX compiles "
+            f"it. Choose engine=native, or set XLA_FLAGS={flag} before JAX starts, or compile by "
+            f"`jax.jit(..., compiler_options={WITHOUT_FUSION_EMITTERS})`.",
             stacklevel=2,
         )
