@@ -6,12 +6,11 @@ import jax
 
 
 @ft.cache
-def for_long_chains():
-    """Compiler options without which some versions of JAX take seconds for a step of a long chain of bodies on MJX."""
-    from deepcrl._compiler import compiler_knows
-    from deepcrl.envs._physics._mjx import WITHOUT_FUSION_EMITTERS
+def mjx_options():
+    """What MJX is compiled with here."""
+    from deepcrl.envs._physics._mjx import cpu_options
 
-    return WITHOUT_FUSION_EMITTERS if compiler_knows(WITHOUT_FUSION_EMITTERS) else None
+    return cpu_options()
 
 
 @ft.cache

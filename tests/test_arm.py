@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from robots import data_of, for_long_chains, make, model_of, stepper
+from robots import data_of, make, mjx_options, model_of, stepper
 from scipy import stats
 
 
@@ -446,7 +446,6 @@ def test_environment_checks(name):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:MJX with a chain")
 def test_mjx_steps_as_mujoco():
     """From every state of a push, one control step in MJX (float32) and in C.
 
@@ -458,7 +457,7 @@ def test_mjx_steps_as_mujoco():
     env, params = make("arm_push_easy")
     other, _ = envs.make("arm_push_easy", engine="mjx")
     native = jax.jit(lambda state, ctrl: env.simulator.step(state, ctrl))
-    mjx = jax.jit(lambda state, ctrl: other.simulator.step(state, ctrl), compiler_options=for_long_chains())
+    mjx = jax.jit(lambda state, ctrl: other.simulator.step(state, ctrl), compiler_options=mjx_options())
     state = before_the_push()[1].inner.physics
     for action in pushing_plan():
         ctrl = env.control(state, action, params)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from robots import mjx_options
 from scipy import stats
 
 
@@ -471,7 +472,7 @@ def simulate(maze_model):
         def step(qpos, qvel, warmstart, ctrl):
             return engine.step(dataclasses.replace(engine.init(qpos, qvel), warmstart=warmstart), ctrl)
 
-        return jax.jit(jax.vmap(step))
+        return jax.jit(jax.vmap(step), compiler_options=mjx_options() if name == "mjx" else None)
 
     return {name: stepper(name) for name in ("native", "mjx")}
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import equinox as eqx
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from robots import for_long_chains
+from robots import mjx_options
 
 
 PENDULUM = """
@@ -145,24 +146,21 @@ def test_an_mjx_engine_that_is_made_under_trace_holds_no_tracers():
     assert leaves and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
-def test_long_chains_on_mjx_need_a_flag(monkeypatch):
-    """Without it a step of them takes seconds on a CPU, where JAX has it."""
+def test_mjx_on_a_cpu_names_the_flags_it_needs(monkeypatch):
     from deepcrl import envs
     from deepcrl.envs._tasks import _mujoco
 
-    if for_long_chains() is None:
-        pytest.skip("this version of JAX compiles long chains well")
-
-    def simulator(name):
+    def simulator():
         _mujoco._simulator.cache_clear()
-        return envs.make(name, engine="mjx")[0].simulator
+        return envs.make("reacher", engine="mjx")[0].simulator
 
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-    simulator("ant")
-    with pytest.warns(UserWarning, match="chain of 8 bodies.*XLA_FLAGS=--xla_cpu_use_fusion_emitters=false"):
-        simulator("pusher_easy")
-    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
-    simulator("pusher_easy")
+    monkeypatch.setenv("XLA_FLAGS", "--some_other_flag=1")
+    with pytest.warns(UserWarning, match="MJX on a CPU needs XLA_FLAGS='--xla_cpu_multi_thread_eigen=false"):
+        simulator()
+    monkeypatch.setenv("XLA_FLAGS", " ".join(f"--{name}=false" for name in mjx_options()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        simulator()
 
 
 @pytest.mark.slow
@@ -172,11 +170,11 @@ def test_mjx_engine_is_mujoco(model):
 
     engine = make_engine(model, "mjx", substeps=3, derived=DERIVED)
     qpos, qvel, ctrl = starts(3)
-    after = jax.jit(jax.vmap(engine.step))(jax.vmap(engine.init)(qpos, qvel), ctrl)
+    after = jax.jit(jax.vmap(engine.step), compiler_options=mjx_options())(jax.vmap(engine.init)(qpos, qvel), ctrl)
     for ours, theirs in zip(flat(after), serial(model, qpos, qvel, ctrl), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
     blank = eqx.tree_at(lambda state: state.derived["xipos"], after, jnp.zeros_like(after.derived["xipos"]))
-    fresh = jax.jit(jax.vmap(engine.refresh))(blank, jnp.array([True, False, True]))
+    fresh = jax.jit(jax.vmap(engine.refresh), compiler_options=mjx_options())(blank, jnp.array([True, False, True]))
     np.testing.assert_allclose(fresh.derived["xipos"][::2], after.derived["xipos"][::2], atol=1e-6)
     assert not fresh.derived["xipos"][1].any()
 

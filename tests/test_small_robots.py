@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from robots import data_of, for_long_chains, make, model_of, stepper
+from robots import data_of, make, mjx_options, model_of, stepper
 from scipy import stats
 
 
@@ -238,7 +238,6 @@ def test_environment_checks(name):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:MJX with a chain")
 @pytest.mark.parametrize("name", ["reacher", "pusher_easy", "cheetah"])
 def test_mjx_steps_as_mujoco(name):
     """30 control steps at random actions, from the same state each: positions within 1e-3, velocities within 0.02; in the
@@ -248,7 +247,7 @@ def test_mjx_steps_as_mujoco(name):
     env, params = make(name)
     other, _ = envs.make(name, engine="mjx")
     native = jax.jit(lambda state, ctrl: env.simulator.step(state, ctrl))
-    mjx = jax.jit(lambda state, ctrl: other.simulator.step(state, ctrl), compiler_options=for_long_chains())
+    mjx = jax.jit(lambda state, ctrl: other.simulator.step(state, ctrl), compiler_options=mjx_options())
     state = env.reset(jr.key(0), params)[1].inner.physics
     near, slow = (1e-2, 0.5) if name == "cheetah" else (1e-3, 0.02)
     for i in range(30):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import pytest
-from robots import for_long_chains
+from robots import mjx_options
 
 
 NUM_ENVS, CALL = 256, 100  # environments, steps of each in one call
@@ -43,7 +43,7 @@ def walk(name: str, engine: str, env_steps: int, num_envs: int) -> tuple[int, in
         )
         return state, (jnp.sum(info["failed"]), bad)
 
-    @ft.partial(jax.jit, donate_argnums=0, compiler_options=for_long_chains() if engine == "mjx" else None)
+    @ft.partial(jax.jit, donate_argnums=0, compiler_options=mjx_options() if engine == "mjx" else None)
     def call(state, key):
         state, counts = jax.lax.scan(step, state, jr.split(key, CALL))
         return state, jax.tree.map(jnp.sum, counts)
@@ -67,7 +67,6 @@ def test_a_million_steps(name):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:MJX with a chain")
 @pytest.mark.parametrize("name", ["ant_u_maze", "humanoid", "arm_push_easy", "reacher", "pusher_easy", "cheetah"])
 def test_twenty_thousand_steps_on_mjx(name):
     assert walk(name, "mjx", 20_000, 50)[:2] == (0, 0)

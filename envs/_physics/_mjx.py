@@ -9,7 +9,6 @@ from typing import Any, TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from deepcrl._compiler import compiler_knows
@@ -22,7 +21,27 @@ if TYPE_CHECKING:
     import mujoco
 
 
-WITHOUT_FUSION_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
+def cpu_options() -> dict[str, bool]:
+    """Options of the compiler that MJX needs on a CPU, those of them that this version of JAX has.
+
+    With several threads, about half of the programs wait for ever (jaxlib 0.10). And XLA's fusion emitters (from jax 0.7,
+    gone in 0.12) compute a body's place anew for every use of it further down the chain, ten times the work for each body
+    (jax-ml/jax#33761).
+    """
+    names = ("xla_cpu_multi_thread_eigen", "xla_cpu_use_fusion_emitters")
+    return {name: False for name in names if compiler_knows({name: False})}
+
+
+def _warn_on_cpus() -> None:
+    given = os.environ.get("XLA_FLAGS", "")
+    missing = {name: value for name, value in cpu_options().items() if f"--{name}=false" not in given}
+    if missing:
+        flags = " ".join(f"--{name}=false" for name in missing)
+        warnings.warn(
+            f"MJX on a CPU needs XLA_FLAGS='{flags}', set before JAX starts: without, a program may never end, and a step "
+            f"of an arm takes seconds. Or choose engine=native, or compile by `jax.jit(..., compiler_options={missing})`.",
+            stacklevel=3,
+        )
 
 
 @contextlib.contextmanager
@@ -42,7 +61,7 @@ class MjxEngine(AbstractEngine):
         from mujoco import mjx
 
         if impl == "jax" and jax.default_backend() == "cpu":
-            _warn_of_long_chains(model)
+            _warn_on_cpus()
         # The engine is kept, and it may be a function under trace that needs it first: no tracers.
         with jax.ensure_compile_time_eval(), lenient():
             self.model = mjx.put_model(model, impl=impl)
@@ -98,19 +117,3 @@ class MjxEngine(AbstractEngine):
 
         data = mjx.com_pos(self.model, mjx.kinematics(self.model, data))
         return mjx.com_vel(self.model, data)
-
-
-def _warn_of_long_chains(model: "mujoco.MjModel") -> None:
-    # These kernels for CPUs (from jax 0.7; gone in 0.12, and the option with them) compute a body's place anew for every
-    # use of it further down the chain, ten times the work for each body (jax-ml/jax#33761).
-    length = np.zeros(model.nbody, int)
-    for body in range(1, model.nbody):  # parents come first
-        length[body] = length[model.body_parentid[body]] + 1
-    flag = "--xla_cpu_use_fusion_emitters=false"
-    if length.max() > 5 and flag not in os.environ.get("XLA_FLAGS", "") and compiler_knows(WITHOUT_FUSION_EMITTERS):
-        warnings.warn(
-            f"MJX with a chain of {length.max()} bodies takes seconds for a step on a CPU, as this version of JAX compiles "
-            f"it. Choose engine=native, or set XLA_FLAGS={flag} before JAX starts, or compile by "
-            f"`jax.jit(..., compiler_options={WITHOUT_FUSION_EMITTERS})`.",
-            stacklevel=2,
-        )
