@@ -146,7 +146,7 @@ def test_an_mjx_engine_that_is_made_under_trace_holds_no_tracers():
     assert leaves and not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
-def test_mjx_on_a_cpu_names_the_flags_it_needs(monkeypatch):
+def test_mjx_on_a_cpu_names_the_settings_it_needs(monkeypatch):
     from deepcrl import envs
     from deepcrl.envs._tasks import _mujoco
 
@@ -154,9 +154,12 @@ def test_mjx_on_a_cpu_names_the_flags_it_needs(monkeypatch):
         _mujoco._simulator.cache_clear()
         return envs.make("reacher", engine="mjx")[0].simulator
 
-    monkeypatch.setenv("XLA_FLAGS", "--some_other_flag=1")
-    with pytest.warns(UserWarning, match="MJX on a CPU needs XLA_FLAGS='--xla_cpu_multi_thread_eigen=false"):
+    monkeypatch.delenv("NPROC", raising=False)
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    with pytest.warns(UserWarning, match="MJX on a CPU needs .*NPROC=1 in the environment") as seen:
         simulator()
+    assert all(f"XLA_FLAGS=--{name}=false" in str(seen[0].message) for name in mjx_options())
+    monkeypatch.setenv("NPROC", "1")
     monkeypatch.setenv("XLA_FLAGS", " ".join(f"--{name}=false" for name in mjx_options()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -69,4 +69,5 @@ def test_a_million_steps(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ant_u_maze", "humanoid", "arm_push_easy", "reacher", "pusher_easy", "cheetah"])
 def test_twenty_thousand_steps_on_mjx(name):
+    """With `NPROC=1` in the environment: MJX may wait for ever on a CPU with several threads."""
     assert walk(name, "mjx", 20_000, 50)[:2] == (0, 0)

@@ -34,12 +34,15 @@ def cpu_options() -> dict[str, bool]:
 
 def _warn_on_cpus() -> None:
     given = os.environ.get("XLA_FLAGS", "")
-    missing = {name: value for name, value in cpu_options().items() if f"--{name}=false" not in given}
-    if missing:
-        flags = " ".join(f"--{name}=false" for name in missing)
+    settings = [f"XLA_FLAGS=--{name}=false" for name in cpu_options() if f"--{name}=false" not in given]
+    if os.environ.get("NPROC") != "1":
+        # jaxlib's batched Cholesky factorisation waits, in a thread of XLA's pool, for others of that pool: two that run at
+        # once may wait for each other for ever.
+        settings.append("NPROC=1")
+    if settings:
         warnings.warn(
-            f"MJX on a CPU needs XLA_FLAGS='{flags}', set before JAX starts: without, a program may never end, and a step "
-            f"of an arm takes seconds. Or choose engine=native, or compile by `jax.jit(..., compiler_options={missing})`.",
+            f"MJX on a CPU needs {' '.join(settings)} in the environment before JAX starts: otherwise a program may never "
+            "end, and a step of an arm take seconds. Or choose engine=native.",
             stacklevel=3,
         )
 
