@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 def cpu_options() -> dict[str, bool]:
     """Options of the compiler that MJX needs on a CPU, those of them that this version of JAX has.
 
-    With several threads, about half of the programs wait for ever (jaxlib 0.10). And XLA's fusion emitters (from jax 0.7,
-    gone in 0.12) compute a body's place anew for every use of it further down the chain, ten times the work for each body
-    (jax-ml/jax#33761).
+    XLA's fusion emitters (from jax 0.7, gone in 0.12) compute a body's place anew for every use of it further down the
+    chain, ten times the work for each body (jax-ml/jax#33761).
     """
-    names = ("xla_cpu_multi_thread_eigen", "xla_cpu_use_fusion_emitters")
-    return {name: False for name in names if compiler_knows({name: False})}
+    return {name: False for name in ("xla_cpu_use_fusion_emitters",) if compiler_knows({name: False})}
 
 
 def _warn_on_cpus() -> None:
