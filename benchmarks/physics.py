@@ -3,13 +3,15 @@
     python benchmarks/physics.py [--tasks ant_u_maze,humanoid_u_maze] [--engines native,mjx] [--envs 256,1024]
                                  [--steps 100] [--repeats 3] [--brax] [--json FILE]
 
-For every task: env steps/s of the bare `mujoco.batch.Batch` (random controls, nothing else), then of each engine inside
-`jit` and `scan` with resets, observations and rewards (random actions), its share of the bare loop's speed, and the
-seconds that compiling took. All in one run, bare and engines in turn, medians of `--repeats`. `--brax` measures Brax's own
-`ant` and `humanoid` as well (`pip install brax`), on its `spring` and `mjx` back ends.
+For every task: env steps/s of the bare `mujoco.batch.Batch`, then of each engine inside `jit` and `scan` with resets,
+observations and rewards, its share of the bare loop's speed, and the seconds that compiling took. Both take the same random
+actions, drawn before, and the bare batch is put to the same starts, so that both simulate the same. All in one run, bare
+and engines in turn, medians of `--repeats`. `--brax` measures Brax's own `ant` and `humanoid` as well (`pip install brax`),
+on its `spring` and `mjx` back ends.
 """
 
 import argparse
+import dataclasses
 import json
 import platform
 import statistics
@@ -25,26 +27,59 @@ from deepcrl import envs
 from deepcrl.envs._api import batched_reset, batched_step
 
 
-def bare(task: str, num_envs: int, steps: int) -> Callable[[], float]:
-    """A function that gives steps/s of MuJoCo's own batch, with the substeps of the task's control step."""
+@dataclasses.dataclass
+class Trace:
+    """What a roll-out of random actions did: arrays `step env ...`."""
+
+    actions: jax.Array
+    controls: np.ndarray
+    qpos: np.ndarray
+    qvel: np.ndarray
+    first: np.ndarray
+    """Whether the step is the first of its episode, which starts at `qpos` and `qvel`."""
+
+
+def random_trace(task: str, num_envs: int, steps: int) -> Trace:
+    """A roll-out on the engine `native`."""
+    env, params = mujoco_env(task, "native")
+    space = env.action_space(params)
+    actions = jr.uniform(jr.key(2), (steps, num_envs, *space.shape), minval=space.low, maxval=space.high)
+
+    def step(state: Any, keyed: Any) -> tuple[Any, Any]:
+        physics = state.inner.physics
+        controls = jax.vmap(env.control, in_axes=(0, 0, None))(physics, keyed[1], params)
+        after = batched_step(env, params, state, keyed[1], key=keyed[0])[1]
+        return after, (controls, physics.qpos, physics.qvel, state.time == 0)
+
+    _, state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))
+    _, seen = jax.jit(lambda state: jax.lax.scan(step, state, (jr.split(jr.key(1), steps), actions)))(state)
+    return Trace(actions, *map(np.asarray, seen))
+
+
+def mujoco_env(task: str, engine: str) -> tuple[envs.AbstractMujocoEnv, Any]:
+    env, params = envs.make(task, engine=engine)
+    assert isinstance(env, envs.AbstractMujocoEnv)
+    return env, params
+
+
+def bare(task: str, trace: Trace) -> Callable[[], float]:
+    """A function that gives steps/s of MuJoCo's own batch, led through the same episodes by the same controls."""
     from mujoco.batch import Batch
 
-    env, params = envs.make(task, engine="native")
-    assert isinstance(env, envs.AbstractMujocoEnv)
+    env, _ = mujoco_env(task, "native")
+    steps, num_envs, _ = trace.controls.shape
     batch = Batch(env.build_model(), num_envs)
-    _, state = jax.vmap(env.reset, in_axes=(0, None))(jr.split(jr.key(0), num_envs), params)
-    batch.bind("qpos")[:], batch.bind("qvel")[:] = state.inner.physics.qpos, state.inner.physics.qvel
-    start = batch.state.copy()
-    low, high = batch.model.actuator_ctrlrange.T
-    rng = np.random.default_rng(0)
 
     def run() -> float:
-        batch.state[:] = start
+        batch.reset()
         began = time.perf_counter()
         for step in range(steps):
-            if step % env.episode_length == 0:
-                batch.state[:] = start
-            batch.bind("ctrl")[:] = rng.uniform(low, high, (num_envs, len(low)))
+            starts = np.flatnonzero(trace.first[step])
+            if starts.size:
+                batch.bind("qpos")[starts] = trace.qpos[step, starts]
+                batch.bind("qvel")[starts] = trace.qvel[step, starts]
+                batch.bind("qacc_warmstart")[starts] = 0.0
+            batch.bind("ctrl")[:] = trace.controls[step]
             batch.step(nstep=env.substeps)
         return num_envs * steps / (time.perf_counter() - began)
 
@@ -52,37 +87,35 @@ def bare(task: str, num_envs: int, steps: int) -> Callable[[], float]:
     return run
 
 
-def timed(rollout: Callable[..., Any], state: Any, env_steps: int) -> tuple[Callable[[], float], float]:
-    """A function that gives steps/s of a roll-out of that many from `state`, and the seconds that compiling it took."""
+def timed(rollout: Callable[..., Any], *args: Any, env_steps: int) -> tuple[Callable[[], float], float]:
+    """A function that gives steps/s of a roll-out of that many, and the seconds that compiling it took."""
     began = time.perf_counter()
-    program = jax.jit(rollout).lower(state, jr.key(1)).compile()
+    program = jax.jit(rollout).lower(*args).compile()
     seconds = time.perf_counter() - began
 
     def run() -> float:
         began = time.perf_counter()
-        jax.block_until_ready(program(state, jr.key(2)))
+        jax.block_until_ready(program(*args))
         return env_steps / (time.perf_counter() - began)
 
     run()
     return run, seconds
 
 
-def compiled(task: str, engine: str, num_envs: int, steps: int) -> tuple[Callable[[], float], float]:
+def compiled(task: str, engine: str, trace: Trace) -> tuple[Callable[[], float], float]:
     """A function that gives steps/s of a task under jit and scan, and the seconds that compiling took."""
-    env, params = envs.make(task, engine=engine)
-    space = env.action_space(params)
+    env, params = mujoco_env(task, engine)
+    steps, num_envs, _ = trace.actions.shape
 
-    def rollout(state: Any, key: Any) -> Any:
-        def step(state: Any, key: Any) -> tuple[Any, Any]:
-            action_key, step_key = jr.split(key)
-            action = jax.vmap(space.sample)(jr.split(action_key, num_envs))
-            obs, state, *_ = batched_step(env, params, state, action, key=step_key)
-            return state, jax.numpy.mean(obs.observation)
+    def rollout(state: Any, key: Any, actions: jax.Array) -> Any:
+        def step(state: Any, keyed: Any) -> tuple[Any, Any]:
+            obs, state, reward, *_ = batched_step(env, params, state, keyed[1], key=keyed[0])
+            return state, jax.numpy.mean(obs.observation) + jax.numpy.mean(reward)
 
-        return jax.lax.scan(step, state, jr.split(key, steps))
+        return jax.lax.scan(step, state, (jr.split(key, steps), actions))
 
-    state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))[1]
-    return timed(rollout, state, num_envs * steps)
+    _, state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))
+    return timed(rollout, state, jr.key(1), trace.actions, env_steps=num_envs * steps)
 
 
 def brax(name: str, backend: str, num_envs: int, steps: int) -> tuple[Callable[[], float], float]:
@@ -100,14 +133,15 @@ def brax(name: str, backend: str, num_envs: int, steps: int) -> tuple[Callable[[
 
     # its wrappers count environments by the shape of raw keys
     state = jax.jit(env.reset)(jr.split(jr.PRNGKey(0), num_envs))
-    return timed(rollout, state, num_envs * steps)
+    return timed(rollout, state, jr.key(1), env_steps=num_envs * steps)
 
 
 def measure(task: str, engines: list[str], num_envs: int, steps: int, repeats: int, with_brax: bool) -> list[dict]:
-    runs: dict[str, Callable[[], float]] = {"bare": bare(task, num_envs, steps)}
+    trace = random_trace(task, num_envs, steps)
+    runs: dict[str, Callable[[], float]] = {"bare": bare(task, trace)}
     compile_seconds = {"bare": 0.0}
     for engine in engines:
-        runs[engine], compile_seconds[engine] = compiled(task, engine, num_envs, steps)
+        runs[engine], compile_seconds[engine] = compiled(task, engine, trace)
     if with_brax and task in ("ant", "humanoid"):
         for backend in ("spring", "mjx"):
             name = f"brax {backend}"

@@ -46,6 +46,19 @@ class EnvState(eqx.Module):
     """How many episodes came before this one."""
 
 
+class _Moved(eqx.Module):
+    """Where a step led, before any reset."""
+
+    inner: PyTree
+    reward: Scalar
+    terminated: BoolScalar
+    truncated: BoolScalar
+
+    @property
+    def ended(self) -> Array:
+        return self.terminated | self.truncated
+
+
 class AbstractGoalEnv(eqx.Module):
     """An environment: structure only, no state. Subclass it by the hooks below; `reset` and `step` are final.
 
@@ -135,27 +148,35 @@ class AbstractGoalEnv(eqx.Module):
         after the step and before the reset.
         """
         step_key, reset_key = jr.split(key)
-        end, reward, terminated = self.step_env(step_key, state.inner, action, params)
-        time = state.time + 1
-        truncated = time >= self.episode_length
-        ended = terminated | truncated
+        moved = self._move(step_key, state, action, params)
+        return self._settle(state, moved, self._restart(reset_key, state, moved, params), params)
 
-        final = self.observe(end, params)
-        fresh = self.reset_env(reset_key, params) if state.first is None else state.first
-        inner = self.refresh_env(tree_where(ended, fresh, end), ended, params)
+    def _move(self, key: Key, state: EnvState, action: Float[Array, " action"], params: PyTree) -> "_Moved":
+        inner, reward, terminated = self.step_env(key, state.inner, action, params)
+        return _Moved(inner, reward, terminated, state.time + 1 >= self.episode_length)
+
+    def _restart(self, key: Key, state: EnvState, moved: "_Moved", params: PyTree) -> PyTree:
+        """`inner` of the next episode, where this one ended."""
+        fresh = self.reset_env(key, params) if state.first is None else state.first
+        return self.refresh_env(tree_where(moved.ended, fresh, moved.inner), moved.ended, params)
+
+    def _settle(
+        self, state: EnvState, moved: "_Moved", inner: PyTree, params: PyTree
+    ) -> tuple[GoalObservation, EnvState, Scalar, BoolScalar, BoolScalar, dict[str, Any]]:
+        final = self.observe(moved.inner, params)
         next_state = EnvState(
             inner=inner,
             first=state.first,
-            time=jnp.where(ended, 0, time),
-            episode_id=state.episode_id + ended.astype(jnp.int32),
+            time=jnp.where(moved.ended, 0, state.time + 1),
+            episode_id=state.episode_id + moved.ended.astype(jnp.int32),
         )
         info = {
             "final_observation": final,
             "success": self.success(final.achieved_goal, final.desired_goal, params),
             "distance": self.distance(final.achieved_goal, final.desired_goal, params),
-            "failed": self.failed(end, params),
+            "failed": self.failed(moved.inner, params),
         }
-        return self.observe(inner, params), next_state, reward, terminated, truncated, info
+        return self.observe(inner, params), next_state, moved.reward, moved.terminated, moved.truncated, info
 
     def set_state(self, state: EnvState, params: PyTree, **fields: Any) -> tuple[GoalObservation, EnvState]:
         """The same state with some fields of `state.inner` put to given values, and what is seen then.
@@ -206,6 +227,16 @@ def batched_reset(env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: K
 def batched_step(
     env: AbstractGoalEnv, params: PyTree, state: EnvState, action: Float[Array, "env action"], *, key: Key
 ) -> tuple[GoalObservation, EnvState, Array, Array, Array, dict[str, Any]]:
-    """One step of every environment, with keys of their own."""
+    """`env.step` of every environment, with keys of their own. Episodes are drawn only in steps in which one ends: a vmap
+    of `env.step` draws one for every environment in every step."""
     keys = jr.split(key, action.shape[0])
-    return jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, params)
+    if type(env).step is not AbstractGoalEnv.step:
+        return jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, params)
+    step_keys, reset_keys = jnp.unstack(jax.vmap(jr.split)(keys), axis=1)
+    moved = jax.vmap(env._move, in_axes=(0, 0, 0, None))(step_keys, state, action, params)
+    inner = jax.lax.cond(
+        jnp.any(moved.ended),
+        lambda: jax.vmap(env._restart, in_axes=(0, 0, 0, None))(reset_keys, state, moved, params),
+        lambda: moved.inner,
+    )
+    return jax.vmap(env._settle, in_axes=(0, 0, 0, None))(state, moved, inner, params)

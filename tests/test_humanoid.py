@@ -177,17 +177,21 @@ def test_walls_stop_every_part_below_one_metre(maze_model):
 
     data = mujoco.MjData(maze_model)
     walls = [i for i in range(maze_model.ngeom) if maze_model.geom(i).name.startswith("wall_")]
-    assert maze_model.npair == 17 * (1 + len(walls))
+    assert maze_model.npair == 17 * (1 + len(walls) - 4)  # the four outer ones collide by type
     highest = [maze_model.geom(i).pos[2] + maze_model.geom(i).size[2] for i in walls]
     assert np.allclose(highest, 1.0)
-    paired = {maze_model.geom(i).name for i in maze_model.pair_geom2[maze_model.pair_geom1 == walls[0]]}
-    paired |= {maze_model.geom(i).name for i in maze_model.pair_geom1[maze_model.pair_geom2 == walls[0]]}
+    paired = {maze_model.geom(i).name for i in maze_model.pair_geom2[maze_model.pair_geom1 == walls[4]]}
+    paired |= {maze_model.geom(i).name for i in maze_model.pair_geom1[maze_model.pair_geom2 == walls[4]]}
     assert paired == set(GEOMS)
+    assert np.flatnonzero(maze_model.geom_contype).tolist() == walls[:4]
+    assert {maze_model.geom(i).name for i in np.flatnonzero(maze_model.geom_conaffinity)} == set(GEOMS)
     low = {"pelvis", "right_thigh", "left_thigh", "right_shin", "left_shin", "right_foot", "left_foot", "lower_waist"}
     for place, touches in (((2, 2), False), ((2, 4), False), ((0, 2), True), ((4, 4), True)):
         data.qpos[:3] = *place, 1.2  # upright at the cells' centres; the last two are walls
         mujoco.mj_forward(maze_model, data)
         touching = {name for pair in contacts(maze_model, data) for name in pair if "wall_" in "".join(pair)}
+        at_walls = [contact.friction for contact in data.contact if not set(walls).isdisjoint(contact.geom)]
+        assert np.allclose(np.reshape(at_walls, (-1, 5)), [1, 1, 0.005, 0.0001, 0.0001])
         assert {name for name in touching if "wall_" not in name and "arm" not in name and "hand" not in name} == (
             low if touches else set()
         ), place

@@ -166,6 +166,30 @@ def test_mjx_on_a_cpu_names_the_settings_it_needs(monkeypatch):
         simulator()
 
 
+@pytest.mark.parametrize("task", ["ant_u_maze", "ant_push", "humanoid_u_maze", "arm_binpick_easy"])
+def test_mjx_solves_for_more_contacts_than_there_are(task):
+    """Of robots that are thrown about; those that fell lie on."""
+    import mujoco
+
+    from deepcrl import envs
+
+    env, params = envs.make(task, engine="native")
+    model = env.build_model()  # pyright: ignore[reportAttributeAccessIssue]
+    starts = jax.vmap(env.reset, in_axes=(0, None))(jr.split(jr.key(0), 8), params)[1]
+    rng, most = np.random.default_rng(0), 0
+    for i in range(8):
+        data = mujoco.MjData(model)
+        data.qpos[:] = starts.inner.physics.qpos[i]
+        push = rng.uniform(-3.0, 3.0, 2)
+        for step in range(1000):
+            if step % 25 == 0:
+                data.ctrl[:] = rng.uniform(*model.actuator_ctrlrange.T)
+                data.qvel[:2] += push
+            mujoco.mj_step(model, data)
+            most = max(most, data.ncon)
+    assert 0 < most < model.numeric("max_contact_points").data[0]
+
+
 @pytest.mark.slow
 def test_mjx_engine_is_mujoco(model):
     """Float32 against float64, three substeps of 0.01 s: to 1e-5."""

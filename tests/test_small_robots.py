@@ -69,9 +69,6 @@ def test_pusher_model():
     assert not model.opt.gravity.any() and model.opt.timestep == 0.01 and make("pusher_easy")[0].substeps == 5
     assert not model.geom_contype.any() and not model.geom_conaffinity.any()
     np.testing.assert_allclose(model.pair_friction[:, :3], np.tile([0.8, 0.8, 0.1], (6, 1)))
-    from deepcrl.envs._tasks import _pusher
-
-    assert model.body("tip").id == _pusher._TIP
 
 
 def test_cheetah_model():

@@ -1,5 +1,6 @@
 """MuJoCo in C on all cores of the CPU, by one callback for all simulations at once."""
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any, TYPE_CHECKING
@@ -31,57 +32,71 @@ class BatchPool:
         self.substeps = substeps
         self.derived = derived
         self.lock = threading.Lock()
-        self.batches: dict[int, Any] = {}
+        self.batches: dict[int, tuple[Any, Any]] = {}
 
-    def _batch(self, size: int) -> Any:
+    def _batch(self, size: int) -> tuple[Any, Any]:
+        """Simulations, and the same without contacts, which compute derived quantities alike and sooner."""
+        from mujoco import mjtDisableBit
         from mujoco.batch import Batch
 
         if size not in self.batches:
             if len(self.batches) >= 8:  # sizes are few: training, evaluation, a picture
                 self.batches.pop(next(iter(self.batches)))
-            self.batches[size] = Batch(self.model, size)
+            light = copy.copy(self.model)
+            light.opt.disableflags |= int(mjtDisableBit.mjDSBL_CONSTRAINT)
+            batch, light = Batch(self.model, size), Batch(light, size) if self.derived else None
+            for name in self.derived:
+                self._holder(name, batch, light).bind(name)  # before the first call, which otherwise would not copy it
+            self.batches[size] = batch, light
         return self.batches[size]
 
     def step(self, qpos: Any, qvel: Any, warmstart: Any, ctrl: Any) -> tuple[np.ndarray, ...]:
         """One control step of every simulation, leaves `*axes n`; what fails comes back as not a number."""
-        import mujoco
-
-        stage = mujoco.mjtStage.mjSTAGE_VEL if self.derived else mujoco.mjtStage.mjSTAGE_NONE
         qpos, qvel, warmstart, ctrl = (np.asarray(x) for x in (qpos, qvel, warmstart, ctrl))
         axes = qpos.shape[:-1]
         with self.lock:
-            batch = self._batch(int(np.prod(axes)))
+            batch, light = self._batch(int(np.prod(axes)))
             inputs = {"qpos": qpos, "qvel": qvel, "qacc_warmstart": warmstart, "ctrl": ctrl}
             for name, value in inputs.items():
                 batch.bind(name)[:] = value.reshape(-1, value.shape[-1])
-            fields = [batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart", *self.derived)]
-            self._run(batch, lambda: batch.step(nstep=self.substeps, stage=int(stage)))
+            self._run(lambda: batch.step(nstep=self.substeps))
+            if self.derived:
+                self._derive(light, None, batch.bind("qpos"), batch.bind("qvel"))
+            fields = [batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart")]
+            fields += [self._holder(name, batch, light).bind(name) for name in self.derived]
             out = [np.array(field, np.float32).reshape(*axes, *field.shape[1:]) for field in fields]
             out[0][batch.status.reshape(axes) != 0] = np.nan
         return tuple(out)
 
     def forward(self, qpos: Any, qvel: Any, stale: Any, *derived: Any) -> tuple[np.ndarray, ...]:
         """The derived quantities of the simulations that are `stale`; those of the others come back as given."""
-        import mujoco
-
         qpos, qvel, stale = np.asarray(qpos), np.asarray(qvel), np.asarray(stale).ravel()
         out = [np.array(value, np.float32) for value in derived]
         ids = np.flatnonzero(stale)
         if ids.size:
             with self.lock:
-                batch = self._batch(stale.size)
-                batch.bind("qpos")[ids] = qpos.reshape(-1, qpos.shape[-1])[ids]
-                batch.bind("qvel")[ids] = qvel.reshape(-1, qvel.shape[-1])[ids]
-                batch.bind("ctrl")[ids] = 0.0
-                fields = [batch.bind(name) for name in self.derived]
-                self._run(batch, lambda: batch.forward(ids, stage=int(mujoco.mjtStage.mjSTAGE_VEL)))
-                for name, value, field in zip(self.derived, out, fields, strict=True):
-                    # no substep came before; the field holds what another simulation left there
-                    value.reshape(field.shape)[ids] = 0.0 if name in FORCES else field[ids]
+                light = self._batch(stale.size)[1]
+                self._derive(light, ids, *(x.reshape(-1, x.shape[-1])[ids] for x in (qpos, qvel)))
+                for name, value in zip(self.derived, out, strict=True):
+                    rows = value.reshape(stale.size, -1)
+                    # no substep came before
+                    rows[ids] = 0.0 if name in FORCES else light.bind(name).reshape(rows.shape)[ids]
         return tuple(out)
 
     @staticmethod
-    def _run(batch: Any, call: Any) -> None:
+    def _holder(name: str, batch: Any, light: Any) -> Any:
+        return batch if name in FORCES else light
+
+    def _derive(self, light: Any, ids: np.ndarray | None, qpos: np.ndarray, qvel: np.ndarray) -> None:
+        from mujoco import mjtStage
+
+        rows = slice(None) if ids is None else ids
+        light.bind("qpos")[rows] = qpos
+        light.bind("qvel")[rows] = qvel
+        self._run(lambda: light.forward(ids, stage=int(mjtStage.mjSTAGE_VEL)))
+
+    @staticmethod
+    def _run(call: Callable[[], object]) -> None:
         # An exception in a callback would leave the program in an undefined state. What failed is marked in `status`.
         from mujoco.batch import SimulationError
 

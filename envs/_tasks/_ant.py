@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TOUCHES_WALLS = ["torso", *(f"{part}_{leg}" for part in ("upper", "foot") for leg in (1, 2, 3, 4))]
 FRICTION = (1.0, 1.0, 0.5, 0.5, 0.5)
+REACH = 2.0  # m: walls of this height no ant gets over, as it has fallen when its torso is 1 m high
 _START_HEIGHT = 0.55
 _START_JOINTS = np.array([0, 1, 0, -1, 0, -1, 0, 1], np.float32)  # rad: hip and ankle of legs 1 to 4
 
@@ -57,7 +58,7 @@ class Ant(AbstractMujocoEnv):
         import mujoco
 
         spec = robot_spec("ant")
-        self.arena.add_to(spec, TOUCHES_WALLS, FRICTION)
+        self.arena.add_to(spec, TOUCHES_WALLS, FRICTION, REACH)
         model = spec.compile()
         if self.unit_links:
             links = model.body_mass > 0

@@ -15,7 +15,7 @@ from .._mazes import Cell
 from .._physics import PhysicsState
 from .._robots import robot_spec
 from .._spaces import Box
-from ._ant import ant_fell, ant_params, ant_spaces, ant_start, FRICTION, TOUCHES_WALLS
+from ._ant import ant_fell, ant_params, ant_spaces, ant_start, FRICTION, REACH, TOUCHES_WALLS
 from ._arena import AbstractArena, MazeArena
 from ._mujoco import AbstractMujocoEnv, MujocoState, RobotParams
 
@@ -64,7 +64,7 @@ class AntBall(AbstractMujocoEnv):
             )
         for geom in ("floor", "torso", *_FEET):
             spec.add_pair(geomname1="ball", geomname2=geom, friction=FRICTION)
-        self.arena.add_to(spec, [*TOUCHES_WALLS, "ball"], FRICTION)
+        self.arena.add_to(spec, [*TOUCHES_WALLS, "ball"], FRICTION, REACH)
         return spec.compile()
 
     @property
@@ -143,6 +143,7 @@ class AntPush(AbstractMujocoEnv):
         spec = robot_spec("ant")
         for geom in spec.geoms:
             geom.density = 40.0
+        spec.numeric("max_contact_points").data = [24]  # the block touches walls by up to four points each
         box = mujoco.mjtGeom.mjGEOM_BOX
         names = []
         for index, ((x, y), (half_x, half_y)) in enumerate(_PUSH_WALLS):

@@ -37,8 +37,9 @@ class AbstractArena(eqx.Module):
         """A start and a goal, (x, y) in m."""
 
     @abc.abstractmethod
-    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...]) -> None:
-        """Builds what stands in the way into a model; only the `colliding` geoms touch it."""
+    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float) -> None:
+        """Builds what stands in the way into a model. Only the `colliding` geoms touch it; they do not get over what is
+        `reach` (m) high."""
 
 
 class OpenArenaParams(eqx.Module):
@@ -80,7 +81,7 @@ class OpenArena(AbstractArena):
         distance = params.min_distance + (params.max_distance - params.min_distance) * jr.uniform(distance_key)
         return jnp.zeros(2), distance * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
-    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...]) -> None:
+    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float) -> None:
         """Nothing stands in the way."""
 
 
@@ -134,6 +135,6 @@ class MazeArena(AbstractArena):
         centres = jnp.asarray(np.array(self.maze.free, np.float32) * self.cell_size)
         return centres[start], centres[goal]
 
-    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...]) -> None:
+    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float) -> None:
         """The walls."""
-        add_walls(spec, self.maze, self.cell_size, colliding, friction)
+        add_walls(spec, self.maze, self.cell_size, colliding, friction, reach)

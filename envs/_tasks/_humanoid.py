@@ -1,5 +1,6 @@
 """The humanoid: eleven links, seventeen joints."""
 
+import math
 from typing import TYPE_CHECKING
 
 import equinox as eqx
@@ -78,7 +79,7 @@ class Humanoid(AbstractMujocoEnv):
     def build_model(self) -> "mujoco.MjModel":
         """The humanoid in its arena."""
         spec = robot_spec("humanoid")
-        self.arena.add_to(spec, TOUCHES_WALLS, WALL_FRICTION)
+        self.arena.add_to(spec, TOUCHES_WALLS, WALL_FRICTION, reach=math.inf)
         return spec.compile()
 
     @property
