@@ -116,6 +116,35 @@ def test_boxes_stand_where_the_grid_says():
     np.testing.assert_array_equal(inside, walls[cells[..., 0], cells[..., 1]])
 
 
+def test_the_fence_is_planes_along_its_inner_faces_where_walls_are_high():
+    """In cells of 4 m; walls of half a metre an ant gets over, so they are boxes, and collide by type."""
+    import mujoco
+
+    from deepcrl import envs
+
+    cells = envs.MAZES["u4_maze"]
+    model = envs.Ant(arena=envs.MazeArena(maze=cells, cell_size=4.0), engine="native").build_model()
+    data = mujoco.MjData(model)
+    last_x, last_y = 4.0 * np.array(cells.shape) - 6.0  # the faces of the last row and column
+    depth = 0.05
+    for x, y, normal in (
+        (2.25 - depth, 4.0, (1, 0, 0)),
+        (last_x - 0.25 + depth, 4.0, (-1, 0, 0)),
+        (4.0, 2.25 - depth, (0, 1, 0)),
+        (4.0, last_y - 0.25 + depth, (0, -1, 0)),
+    ):
+        data.qpos[:3] = x, y, 1.9
+        mujoco.mj_forward(model, data)
+        torso = model.geom("torso").id
+        ((distance, frame, friction),) = [(c.dist, c.frame, c.friction) for c in data.contact if torso in c.geom]
+        assert distance == pytest.approx(-depth)
+        np.testing.assert_allclose(frame[:3], normal, atol=1e-9)
+        np.testing.assert_array_equal(friction, [1, 1, 0.5, 0.5, 0.5])
+    low = envs.Ant(arena=envs.MazeArena(maze=cells, cell_size=1.0), engine="native").build_model()
+    assert not (low.geom_type[1:] == mujoco.mjtGeom.mjGEOM_PLANE).any()
+    assert [low.geom(i).name for i in np.flatnonzero(low.geom_contype)] == [f"wall_{i}" for i in range(4)]
+
+
 def test_the_ant_cannot_walk_through_walls(maze):
     env, params = maze
     _, state = env.reset(jr.key(0), params)

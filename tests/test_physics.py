@@ -87,6 +87,20 @@ def test_nested_vmap_scan_and_single_calls_agree(native):
         np.testing.assert_array_equal(ours.reshape(theirs.shape), theirs)
 
 
+def test_other_devices_get_the_same_by_way_of_the_host(native, monkeypatch):
+    """A GPU cannot lend its memory; its way to the callback, taken here on the CPU."""
+    qpos, qvel, ctrl = starts(6)
+    grid = jax.tree.map(lambda x: x.reshape(2, 3, 1), (qpos, qvel, ctrl))
+
+    def run(q, v, u):
+        return native.step(native.refresh(native.init(q, v), u[0] > 0), u)
+
+    lent = jax.jit(jax.vmap(jax.vmap(run)))(*grid)
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
+    copied = jax.jit(jax.vmap(jax.vmap(lambda *args: run(*args))))(*grid)
+    jax.tree.map(np.testing.assert_array_equal, lent, copied)
+
+
 def test_state_is_all_there_is(native):
     """The same state gives the same step, whatever was simulated in between: simulations remember nothing."""
     qpos, qvel, ctrl = starts(5)

@@ -50,9 +50,10 @@ class BatchPool:
             self.batches[size] = batch, light
         return self.batches[size]
 
-    def step(self, qpos: Any, qvel: Any, warmstart: Any, ctrl: Any) -> tuple[np.ndarray, ...]:
+    def step(
+        self, out: list[np.ndarray], qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, ctrl: np.ndarray
+    ) -> None:
         """One control step of every simulation, leaves `*axes n`; what fails comes back as not a number."""
-        qpos, qvel, warmstart, ctrl = (np.asarray(x) for x in (qpos, qvel, warmstart, ctrl))
         axes = qpos.shape[:-1]
         with self.lock:
             batch, light = self._batch(int(np.prod(axes)))
@@ -64,14 +65,16 @@ class BatchPool:
                 self._derive(light, None, batch.bind("qpos"), batch.bind("qvel"))
             fields = [batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart")]
             fields += [self._holder(name, batch, light).bind(name) for name in self.derived]
-            out = [np.array(field, np.float32).reshape(*axes, *field.shape[1:]) for field in fields]
+            for value, field in zip(out, fields, strict=True):
+                value[...] = field.reshape(value.shape)
             out[0][batch.status.reshape(axes) != 0] = np.nan
-        return tuple(out)
 
-    def forward(self, qpos: Any, qvel: Any, stale: Any, *derived: Any) -> tuple[np.ndarray, ...]:
+    def forward(
+        self, out: list[np.ndarray], qpos: np.ndarray, qvel: np.ndarray, stale: np.ndarray, *derived: np.ndarray
+    ) -> None:
         """The derived quantities of the simulations that are `stale`; those of the others come back as given."""
-        qpos, qvel, stale = np.asarray(qpos), np.asarray(qvel), np.asarray(stale).ravel()
-        out = [np.array(value, np.float32) for value in derived]
+        for value, given in zip(out, derived, strict=True):
+            value[...] = given
         ids = np.flatnonzero(stale)
         if ids.size:
             with self.lock:
@@ -81,7 +84,6 @@ class BatchPool:
                     rows = value.reshape(stale.size, -1)
                     # no substep came before
                     rows[ids] = 0.0 if name in FORCES else light.bind(name).reshape(rows.shape)[ids]
-        return tuple(out)
 
     @staticmethod
     def _holder(name: str, batch: Any, light: Any) -> Any:
@@ -106,22 +108,29 @@ class BatchPool:
             pass
 
 
-def _on_host(function: Callable[..., tuple[np.ndarray, ...]], like: PyTree, *args: Array) -> tuple[Array, ...]:
-    """Calls `function`, of NumPy arrays, from compiled programs: once for all simulations of a vmap.
+def _on_host(function: Callable[..., None], like: PyTree, *args: Array) -> tuple[Array, ...]:
+    """Calls `function(out, *args)`, which fills NumPy arrays, from compiled programs: once for all simulations of a vmap.
 
     A program on a CPU lends its own memory. `jax.pure_callback`, which other devices need, makes JAX arrays first: that
     takes longer than the rest of a control step, simulation left out.
     """
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like)
+    axes = args[0].ndim
 
     def lend(context: Any, out: tuple[Any, ...], *buffers: Any) -> None:
-        for buffer, value in zip(out, function(*map(np.asarray, buffers)), strict=True):
-            np.asarray(buffer)[...] = value
+        function([np.asarray(buffer) for buffer in out], *map(np.asarray, buffers))
+
+    def copied(*args: Any) -> tuple[np.ndarray, ...]:
+        args = tuple(map(np.asarray, args))
+        batch = args[0].shape[: args[0].ndim - axes]
+        out = [np.empty((*batch, *shape.shape), shape.dtype) for shape in shapes]
+        function(out, *args)
+        return tuple(out)
 
     return jax.lax.platform_dependent(
         *args,
         cpu=buffer_callback(lend, shapes, vmap_method="broadcast_all"),
-        default=lambda *args: jax.pure_callback(function, shapes, *args, vmap_method="broadcast_all"),
+        default=lambda *args: jax.pure_callback(copied, shapes, *args, vmap_method="broadcast_all"),
     )
 
 
