@@ -178,6 +178,21 @@ def test_vmap_matches_a_loop(run):
         assert_close(lane, take(run["trace"], i), 1e-5)
 
 
+def test_a_step_of_all_is_the_step_of_each(run):
+    """With none of them at its end, and with one: only then are episodes drawn."""
+    from deepcrl.envs._api import batched_step
+
+    env, params, key = run["env"], run["params"], run["keys"][0]
+    step, state = jax.jit(ft.partial(batched_step, env, params)), run["first"][1]
+    late = dataclasses.replace(state, time=state.time.at[1].set(env.episode_length - 1))
+    for states, ended in ((state, 0), (late, 1)):
+        together = step(states, run["actions"][:, 0], key=key)
+        assert int(together[4].sum()) == ended
+        for i, one_key in enumerate(jr.split(key, LANES)):
+            alone = jitted(env)[1](one_key, take(states, i), run["actions"][i, 0], params)
+            assert_close(take(together, i), alone, 1e-5)
+
+
 def test_scan_matches_a_loop_and_step_keeps_the_structure_of_the_state(run):
     env, params = run["env"], run["params"]
     state, keys = take(run["first"][1], 0), jr.split(run["keys"][0], STEPS)

@@ -1,6 +1,7 @@
 """Where a robot moves: in the open or in a maze. Where it starts, where goals lie, what stands in the way."""
 
 import abc
+import math
 from typing import TYPE_CHECKING
 
 import equinox as eqx
@@ -37,8 +38,10 @@ class AbstractArena(eqx.Module):
         """A start and a goal, (x, y) in m."""
 
     @abc.abstractmethod
-    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float) -> None:
-        """Builds what stands in the way into a model. Only the `colliding` geoms touch it; they do not get over what is
+    def add_to(
+        self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float = math.inf
+    ) -> None:
+        """Builds what stands in the way into a model. Only the `colliding` geoms touch it; they never get over what is
         `reach` (m) high."""
 
 
@@ -81,7 +84,9 @@ class OpenArena(AbstractArena):
         distance = params.min_distance + (params.max_distance - params.min_distance) * jr.uniform(distance_key)
         return jnp.zeros(2), distance * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
-    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float) -> None:
+    def add_to(
+        self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float = math.inf
+    ) -> None:
         """Nothing stands in the way."""
 
 
@@ -135,6 +140,8 @@ class MazeArena(AbstractArena):
         centres = jnp.asarray(np.array(self.maze.free, np.float32) * self.cell_size)
         return centres[start], centres[goal]
 
-    def add_to(self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float) -> None:
+    def add_to(
+        self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float = math.inf
+    ) -> None:
         """The walls."""
         add_walls(spec, self.maze, self.cell_size, colliding, friction, reach)

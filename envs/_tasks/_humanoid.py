@@ -1,6 +1,5 @@
 """The humanoid: eleven links, seventeen joints."""
 
-import math
 from typing import TYPE_CHECKING
 
 import equinox as eqx
@@ -79,7 +78,7 @@ class Humanoid(AbstractMujocoEnv):
     def build_model(self) -> "mujoco.MjModel":
         """The humanoid in its arena."""
         spec = robot_spec("humanoid")
-        self.arena.add_to(spec, TOUCHES_WALLS, WALL_FRICTION, reach=math.inf)
+        self.arena.add_to(spec, TOUCHES_WALLS, WALL_FRICTION)
         return spec.compile()
 
     @property
