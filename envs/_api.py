@@ -227,16 +227,29 @@ def batched_reset(env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: K
 def batched_step(
     env: AbstractGoalEnv, params: PyTree, state: EnvState, action: Float[Array, "env action"], *, key: Key
 ) -> tuple[GoalObservation, EnvState, Array, Array, Array, dict[str, Any]]:
-    """`env.step` of every environment, with keys of their own. Episodes are drawn only in steps in which one ends: a vmap
-    of `env.step` draws one for every environment in every step."""
+    """`env.step` of every environment, with keys of their own. Episodes are drawn only in steps in which some end, and only
+    a share of them where few do: a vmap of `env.step` draws one for every environment in every step."""
     keys = jr.split(key, action.shape[0])
     if type(env).step is not AbstractGoalEnv.step:
         return jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, params)
     step_keys, reset_keys = jnp.unstack(jax.vmap(jr.split)(keys), axis=1)
     moved = jax.vmap(env._move, in_axes=(0, 0, 0, None))(step_keys, state, action, params)
-    inner = jax.lax.cond(
-        jnp.any(moved.ended),
-        lambda: jax.vmap(env._restart, in_axes=(0, 0, 0, None))(reset_keys, state, moved, params),
-        lambda: moved.inner,
-    )
+    inner = _restart_ended(env, params, reset_keys, state, moved)
     return jax.vmap(env._settle, in_axes=(0, 0, 0, None))(state, moved, inner, params)
+
+
+def _restart_ended(env: AbstractGoalEnv, params: PyTree, keys: Array, state: EnvState, moved: _Moved) -> PyTree:
+    restart = jax.vmap(env._restart, in_axes=(0, 0, 0, None))
+    count = keys.shape[0]
+    few = max(1, count // 8)
+
+    def some() -> PyTree:
+        ids = jnp.nonzero(moved.ended, size=few, fill_value=count)[
+            0
+        ]  # beyond the last: read as the last, never written
+        fresh = restart(*jax.tree.map(lambda leaf: leaf[ids], (keys, state, moved)), params)
+        return jax.tree.map(lambda old, new: old.at[ids].set(new, mode="drop"), moved.inner, fresh)
+
+    ended = jnp.sum(moved.ended)
+    branches = (lambda: moved.inner, some, lambda: restart(keys, state, moved, params))
+    return jax.lax.switch((ended > 0).astype(jnp.int32) + (ended > few), branches)
