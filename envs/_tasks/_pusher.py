@@ -43,7 +43,7 @@ _TO_TIP = (0.1, 0.0, 0.0)  # m, from the last joint
 
 def _tip(angles: Float[Array, " 7"]) -> Float[Array, " 3"]:
     """Where the fork's tip is, in m: carried from the last joint's frame to the world's, joint by joint. MuJoCo knows it as
-    well, at an eighth of the time of a step."""
+    well, at a seventh of a step more."""
     place = jnp.array(_TO_TIP)
     for angle, link in zip(reversed(angles), reversed(_CHAIN), strict=True):
         way, axis = jnp.array(link)
