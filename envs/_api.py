@@ -124,8 +124,8 @@ class AbstractGoalEnv(eqx.Module):
     def refresh_env(self, inner: PyTree, stale: BoolScalar, params: PyTree) -> PyTree:
         """`inner` with what follows from it computed anew where `stale`: after a reset or `set_state`.
 
-        For environments whose state carries costly quantities that observations need, so that `reset_env`, which draws for
-        all environments when one of them ends, need not compute them. By default there are none.
+        For environments whose state carries costly quantities that observations need, so that `reset_env`, which is called
+        for more environments than ended, need not compute them. By default there are none.
         """
         return inner
 
