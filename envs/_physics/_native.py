@@ -32,23 +32,24 @@ class BatchPool:
         self.substeps = substeps
         self.derived = derived
         self.lock = threading.Lock()
-        self.batches: dict[int, tuple[Any, Any]] = {}
+        self.batches: dict[tuple[int, bool], Any] = {}
 
-    def _batch(self, size: int) -> tuple[Any, Any]:
-        """Simulations, and the same without contacts, which compute derived quantities alike and sooner."""
+    def _batch(self, size: int, light: bool = False) -> Any:
+        """Simulations; `light`: without contacts, which compute most derived quantities alike and sooner."""
         from mujoco import mjtDisableBit
         from mujoco.batch import Batch
 
-        if size not in self.batches:
-            if len(self.batches) >= 8:  # sizes are few: training, evaluation, a picture
+        if (size, light) not in self.batches:
+            if len(self.batches) >= 16:  # sizes are few: training, evaluation, a picture
                 self.batches.pop(next(iter(self.batches)))
-            light = copy.copy(self.model)
-            light.opt.disableflags |= int(mjtDisableBit.mjDSBL_CONSTRAINT)
-            batch, light = Batch(self.model, size), Batch(light, size) if self.derived else None
+            model = copy.copy(self.model) if light else self.model
+            if light:
+                model.opt.disableflags |= int(mjtDisableBit.mjDSBL_CONSTRAINT)
+            batch = self.batches[size, light] = Batch(model, size)
             for name in self.derived:
-                self._holder(name, batch, light).bind(name)  # before the first call, which otherwise would not copy it
-            self.batches[size] = batch, light
-        return self.batches[size]
+                if light != (name in FORCES):
+                    batch.bind(name)  # before the first call, which otherwise would not copy it
+        return self.batches[size, light]
 
     def step(
         self, out: list[np.ndarray], qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, ctrl: np.ndarray
@@ -56,15 +57,16 @@ class BatchPool:
         """One control step of every simulation, leaves `*axes n`; what fails comes back as not a number."""
         axes = qpos.shape[:-1]
         with self.lock:
-            batch, light = self._batch(int(np.prod(axes)))
+            size = int(np.prod(axes))
+            batch = self._batch(size)
             inputs = {"qpos": qpos, "qvel": qvel, "qacc_warmstart": warmstart, "ctrl": ctrl}
             for name, value in inputs.items():
                 batch.bind(name)[:] = value.reshape(-1, value.shape[-1])
             self._run(lambda: batch.step(nstep=self.substeps))
-            if self.derived:
-                self._derive(light, None, batch.bind("qpos"), batch.bind("qvel"))
             fields = [batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart")]
-            fields += [self._holder(name, batch, light).bind(name) for name in self.derived]
+            if self.derived:
+                light = self._derive(size, None, *fields[:2])
+                fields += [(batch if name in FORCES else light).bind(name) for name in self.derived]
             for value, field in zip(out, fields, strict=True):
                 value[...] = field.reshape(value.shape)
             out[0][batch.status.reshape(axes) != 0] = np.nan
@@ -78,24 +80,22 @@ class BatchPool:
         ids = np.flatnonzero(stale)
         if ids.size:
             with self.lock:
-                light = self._batch(stale.size)[1]
-                self._derive(light, ids, *(x.reshape(-1, x.shape[-1])[ids] for x in (qpos, qvel)))
+                light = self._derive(stale.size, ids, *(x.reshape(-1, x.shape[-1])[ids] for x in (qpos, qvel)))
                 for name, value in zip(self.derived, out, strict=True):
                     rows = value.reshape(stale.size, -1)
                     # no substep came before
                     rows[ids] = 0.0 if name in FORCES else light.bind(name).reshape(rows.shape)[ids]
 
-    @staticmethod
-    def _holder(name: str, batch: Any, light: Any) -> Any:
-        return batch if name in FORCES else light
-
-    def _derive(self, light: Any, ids: np.ndarray | None, qpos: np.ndarray, qvel: np.ndarray) -> None:
+    def _derive(self, size: int, ids: np.ndarray | None, qpos: np.ndarray, qvel: np.ndarray) -> Any:
+        """Light simulations of that size, of which those of `ids` (all: None) are at these positions and velocities."""
         from mujoco import mjtStage
 
+        light = self._batch(size, light=True)
         rows = slice(None) if ids is None else ids
         light.bind("qpos")[rows] = qpos
         light.bind("qvel")[rows] = qvel
         self._run(lambda: light.forward(ids, stage=int(mjtStage.mjSTAGE_VEL)))
+        return light
 
     @staticmethod
     def _run(call: Callable[[], object]) -> None:
