@@ -32,44 +32,42 @@ class BatchPool:
         self.substeps = substeps
         self.derived = derived
         self.lock = threading.Lock()
-        self.batches: dict[tuple[int, bool], Any] = {}
+        self.batches: dict[bool, Any] = {}
 
     def _batch(self, size: int, light: bool = False) -> Any:
-        """Simulations; `light`: without contacts, which compute most derived quantities alike and sooner."""
+        """At least `size` simulations; `light`: without contacts, which compute most derived quantities alike and sooner."""
         from mujoco import mjtDisableBit
         from mujoco.batch import Batch
 
-        if (size, light) not in self.batches:
-            if len(self.batches) >= 16:  # sizes are few: training, evaluation, a picture
-                self.batches.pop(next(iter(self.batches)))
+        if light not in self.batches or self.batches[light].nsim < size:
             model = copy.copy(self.model) if light else self.model
             if light:
                 model.opt.disableflags |= int(mjtDisableBit.mjDSBL_CONSTRAINT)
-            batch = self.batches[size, light] = Batch(model, size)
+            batch = self.batches[light] = Batch(model, size)
             for name in self.derived:
                 if light != (name in FORCES):
                     batch.bind(name)  # before the first call, which otherwise would not copy it
-        return self.batches[size, light]
+        return self.batches[light]
 
     def step(
         self, out: list[np.ndarray], qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, ctrl: np.ndarray
     ) -> None:
         """One control step of every simulation, leaves `*axes n`; what fails comes back as not a number."""
         axes = qpos.shape[:-1]
+        size = int(np.prod(axes))
         with self.lock:
-            size = int(np.prod(axes))
             batch = self._batch(size)
             inputs = {"qpos": qpos, "qvel": qvel, "qacc_warmstart": warmstart, "ctrl": ctrl}
             for name, value in inputs.items():
-                batch.bind(name)[:] = value.reshape(-1, value.shape[-1])
-            self._run(lambda: batch.step(nstep=self.substeps))
-            fields = [batch.bind(name) for name in ("qpos", "qvel", "qacc_warmstart")]
+                batch.bind(name)[:size] = value.reshape(size, -1)
+            self._run(lambda: batch.step(_rows(batch, size), nstep=self.substeps))
+            fields = [batch.bind(name)[:size] for name in ("qpos", "qvel", "qacc_warmstart")]
             if self.derived:
-                light = self._derive(size, None, *fields[:2])
-                fields += [(batch if name in FORCES else light).bind(name) for name in self.derived]
+                light = self._derive(*fields[:2])
+                fields += [(batch if name in FORCES else light).bind(name)[:size] for name in self.derived]
             for value, field in zip(out, fields, strict=True):
                 value[...] = field.reshape(value.shape)
-            out[0][batch.status.reshape(axes) != 0] = np.nan
+            out[0][batch.status[:size].reshape(axes) != 0] = np.nan
 
     def forward(
         self, out: list[np.ndarray], qpos: np.ndarray, qvel: np.ndarray, stale: np.ndarray, *derived: np.ndarray
@@ -77,24 +75,22 @@ class BatchPool:
         """The derived quantities of the simulations that are `stale`; those of the others come back as given."""
         for value, given in zip(out, derived, strict=True):
             value[...] = given
-        ids = np.flatnonzero(stale)
-        if ids.size:
+        if stale.any():
             with self.lock:
-                light = self._derive(stale.size, ids, *(x.reshape(-1, x.shape[-1])[ids] for x in (qpos, qvel)))
+                light = self._derive(qpos[stale], qvel[stale])
                 for name, value in zip(self.derived, out, strict=True):
-                    rows = value.reshape(stale.size, -1)
                     # no substep came before
-                    rows[ids] = 0.0 if name in FORCES else light.bind(name).reshape(rows.shape)[ids]
+                    value[stale] = 0.0 if name in FORCES else light.bind(name)[: int(stale.sum())]
 
-    def _derive(self, size: int, ids: np.ndarray | None, qpos: np.ndarray, qvel: np.ndarray) -> Any:
-        """Light simulations of that size, of which those of `ids` (all: None) are at these positions and velocities."""
+    def _derive(self, qpos: np.ndarray, qvel: np.ndarray) -> Any:
+        """Light simulations, of which the first are at these positions and velocities."""
         from mujoco import mjtStage
 
+        size = len(qpos)
         light = self._batch(size, light=True)
-        rows = slice(None) if ids is None else ids
-        light.bind("qpos")[rows] = qpos
-        light.bind("qvel")[rows] = qvel
-        self._run(lambda: light.forward(ids, stage=int(mjtStage.mjSTAGE_VEL)))
+        light.bind("qpos")[:size] = qpos
+        light.bind("qvel")[:size] = qvel
+        self._run(lambda: light.forward(_rows(light, size), stage=int(mjtStage.mjSTAGE_VEL)))
         return light
 
     @staticmethod
@@ -106,6 +102,11 @@ class BatchPool:
             call()
         except SimulationError:
             pass
+
+
+def _rows(batch: Any, size: int) -> np.ndarray | None:
+    """The first `size` simulations, in the words of MuJoCo's batch."""
+    return None if size == batch.nsim else np.arange(size)
 
 
 def _on_host(function: Callable[..., None], like: PyTree, *args: Array) -> tuple[Array, ...]:
