@@ -35,7 +35,7 @@ class BatchPool:
         self.batches: dict[bool, Any] = {}
 
     def _batch(self, size: int, light: bool = False) -> Any:
-        """At least `size` simulations; `light`: without contacts, which compute most derived quantities alike and sooner."""
+        """At least `size` simulations; `light`: without contacts, to compute most derived quantities alike and sooner."""
         from mujoco import mjtDisableBit
         from mujoco.batch import Batch
 
