@@ -240,18 +240,16 @@ def batched_step(
 
 def _restart_ended(env: AbstractGoalEnv, params: PyTree, keys: Array, state: EnvState, moved: _Moved) -> PyTree:
     """`inner` of all environments, those that ended at the start of their next episode."""
+    restart = jax.vmap(env._restart, in_axes=(0, 0, 0, None))
     count = keys.shape[0]
     few = max(1, count // 8)
 
     def some() -> PyTree:
         (ids,) = jnp.nonzero(moved.ended, size=few, fill_value=count)  # beyond the last: reads the last, writes nothing
         some_keys, some_states, some_moved = jax.tree.map(lambda leaf: leaf[ids], (keys, state, moved))
-        fresh = jax.vmap(env._restart, in_axes=(0, 0, 0, None))(some_keys, some_states, some_moved, params)
+        fresh = restart(some_keys, some_states, some_moved, params)
         return jax.tree.map(lambda old, new: old.at[ids].set(new, mode="drop"), moved.inner, fresh)
-
-    def all_of_them() -> PyTree:
-        return jax.vmap(env._restart, in_axes=(0, 0, 0, None))(keys, state, moved, params)
 
     ended = jnp.sum(moved.ended)
     case = jnp.where(ended > few, 2, jnp.minimum(ended, 1))
-    return jax.lax.switch(case, (lambda: moved.inner, some, all_of_them))
+    return jax.lax.switch(case, (lambda: moved.inner, some, lambda: restart(keys, state, moved, params)))

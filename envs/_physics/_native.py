@@ -75,12 +75,13 @@ class BatchPool:
         """The derived quantities of the simulations that are `stale`; those of the others come back as given."""
         for value, given in zip(out, derived, strict=True):
             value[...] = given
-        if stale.any():
+        count = int(stale.sum())
+        if count:
             with self.lock:
                 light = self._derive(qpos[stale], qvel[stale])
                 for name, value in zip(self.derived, out, strict=True):
                     # no substep came before
-                    value[stale] = 0.0 if name in FORCES else light.bind(name)[: int(stale.sum())]
+                    value[stale] = 0.0 if name in FORCES else light.bind(name)[:count]
 
     def _derive(self, qpos: np.ndarray, qvel: np.ndarray) -> Any:
         """Light simulations, of which the first are at these positions and velocities."""
