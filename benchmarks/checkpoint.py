@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from deepcrl import Config, make_train
 from deepcrl.agents import CRL
-from deepcrl.io import CheckpointStore, load_checkpoint, save_checkpoint
+from deepcrl.runs import CheckpointStore, load_checkpoint, save_checkpoint
 
 
 LEAF_BYTES = 2**28

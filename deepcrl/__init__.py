@@ -2,10 +2,10 @@
 
 from importlib.metadata import version as _version
 
-from . import agents as agents, buffers as buffers, envs as envs, eval as eval, losses as losses, nn as nn
+from . import agents as agents, envs as envs, eval as eval, losses as losses, nn as nn, replay as replay
 from ._citation import citation as citation
 from .agents import Hypers as Hypers
-from .io import load_policy as load_policy
+from .runs import load_policy as load_policy
 from .train import (
     Config as Config,
     Lanes as Lanes,

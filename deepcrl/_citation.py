@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from .agents import AbstractAgent
-from .buffers import GoalMixture
 from .losses import energy_from_name, loss_from_name
 from .nn import ResidualTrunk, TwinCritic
 from .nn._blocks import BLOCK_TYPES
+from .replay import GoalMixture
 from .train import Config
 
 

@@ -26,9 +26,9 @@ import jax
 from rich.console import Console
 
 from deepcrl import Config
-from deepcrl.io import resume, run, RunFolder
 from deepcrl.nn import Trunk
 from deepcrl.report import group_lanes, load_runs, plot_groups
+from deepcrl.runs import resume, run, RunFolder
 from deepcrl.train import split_cpu
 
 

@@ -39,7 +39,6 @@ from rich.console import Console
 from deepcrl import Config, Lanes, lanes, make_train
 from deepcrl.envs import PointMaze
 from deepcrl.eval import far_cells, success_by_cell
-from deepcrl.io import AbstractSink, load_checkpoint, resume, run, RunFolder
 from deepcrl.report import (
     distance_ranks,
     group_lanes,
@@ -49,6 +48,7 @@ from deepcrl.report import (
     plot_groups,
     plot_trajectories,
 )
+from deepcrl.runs import AbstractSink, load_checkpoint, resume, run, RunFolder
 from deepcrl.train import split_cpu, Trainer, TrainState
 
 

@@ -18,10 +18,10 @@ import jax.random as jr
 import optax
 
 from deepcrl import envs
-from deepcrl.buffers import FutureGoals, TrajectoryQueue, Transition
 from deepcrl.eval import evaluate
 from deepcrl.losses import InfoNCE, logsumexp_penalty, NormEnergy
 from deepcrl.nn import GaussianPolicy, GoalEncoder, StateActionEncoder
+from deepcrl.replay import FutureGoals, TrajectoryQueue, Transition
 
 
 class Settings(NamedTuple):

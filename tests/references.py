@@ -273,7 +273,7 @@ def transitions(times, episodes, ends, first_episode=0):
     """A rollout (`time env`) whose goals and observations say which step they belong to: env, episode, time."""
     import jax.numpy as jnp
 
-    from deepcrl.buffers import Transition
+    from deepcrl.replay import Transition
 
     env, time = np.meshgrid(np.arange(episodes.shape[1]), times)
     code = np.stack([env, episodes - first_episode, time], axis=-1).astype(np.float32)

@@ -80,7 +80,7 @@ def runner(out):
 
     from test_resume import same_states, timeless
 
-    from deepcrl.io import read_metrics, resume, run
+    from deepcrl.runs import read_metrics, resume, run
 
     sweep, _ = mixed()
     sweep = sweep.dealt(2)

@@ -69,7 +69,7 @@ def test_every_agent_has_a_name_and_a_test():
 def test_every_agent_trains(kind):
     """Lanes of two widths, where there are any; and no alarm sounds."""
     from deepcrl import lanes, make_train
-    from deepcrl.io import alarms
+    from deepcrl.runs import alarms
 
     train = make_train(config(kind))
     fresh = fresh_state(train.agent, 4, 2, 2)
@@ -276,7 +276,7 @@ def test_newest_steps_are_the_only_ones_drawn(filled):
 
 
 def test_unknown_goals_are_refused():
-    from deepcrl.buffers import goals_from_name
+    from deepcrl.replay import goals_from_name
 
     with pytest.raises(ValueError, match="Did you mean `none`"):
         goals_from_name("non", jnp.float32(0.9))

@@ -38,7 +38,7 @@ def row(epoch=1, lane=0, **metrics):
     ],
 )
 def test_each_rule_is_an_interval_of_a_metric(kind, metric, inside, outside):
-    from deepcrl.io import alarms
+    from deepcrl.runs import alarms
 
     for value in (*inside, None, math.nan, math.inf, -math.inf):  # not finite: the lane has diverged, another matter
         assert alarms([row(**{metric: value})]) == []
@@ -50,13 +50,13 @@ def test_each_rule_is_an_interval_of_a_metric(kind, metric, inside, outside):
 
 
 def test_a_metric_that_an_agent_lacks_raises_none():
-    from deepcrl.io import alarms
+    from deepcrl.runs import alarms
 
     assert alarms([{"epoch": 1, "lane": 0, "seed": 0, "critic/loss": 1e9}]) == []
 
 
 def test_every_lane_and_kind_sounds_once():
-    from deepcrl.io import alarms
+    from deepcrl.runs import alarms
 
     rows = [
         row(1, 0, **{"alpha/alpha": 1e9}),
@@ -83,7 +83,7 @@ def loud(tmp_path_factory):
     from rich.console import Console
 
     from deepcrl import make_train
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     out, said = tmp_path_factory.mktemp("loud"), io.StringIO()
     hypers = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), make_train(tiny()).config.hypers())
@@ -108,7 +108,7 @@ def test_an_alpha_that_runs_away_is_told_once_and_the_lane_goes_on(loud):
 def test_a_resumed_run_has_the_alarms_of_the_epochs_that_it_keeps(loud, tmp_path):
     import shutil
 
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     copy = shutil.copytree(loud[1], tmp_path / "run")
     shutil.rmtree(copy / "checkpoints" / "epoch_000002")
@@ -120,7 +120,7 @@ def test_a_resumed_run_has_the_alarms_of_the_epochs_that_it_keeps(loud, tmp_path
 
 def test_a_run_without_alarms_has_no_file_of_them(tmp_path):
     """Ordinary runs of all agents: see test_agents.py."""
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     result = run(tiny(), seeds=SEEDS, out=tmp_path)
     assert result.alarms == [] and not (tmp_path / "alarms.jsonl").exists()
@@ -130,7 +130,7 @@ def test_a_run_without_alarms_has_no_file_of_them(tmp_path):
 def test_a_policy_that_does_one_thing_only_is_dead():
     """By hand: weights of the last layer at zero, biases such that means are 20 and deviations e^-5."""
     from deepcrl import make_train
-    from deepcrl.io import alarms, metric_rows
+    from deepcrl.runs import alarms, metric_rows
 
     train = make_train(tiny(agent={"actor_lr": 0.0}))
     state = train.init(0)

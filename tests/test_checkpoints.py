@@ -51,7 +51,7 @@ def template_of(tree):
 
 
 def test_every_kind_of_leaf_comes_back_bit_for_bit(tree, tmp_path):
-    from deepcrl.io import load_checkpoint, read_about, save_checkpoint
+    from deepcrl.runs import load_checkpoint, read_about, save_checkpoint
 
     save_checkpoint(tmp_path / "c", tree, ABOUT)
     assert same(load_checkpoint(tmp_path / "c", tree), tree)
@@ -60,7 +60,7 @@ def test_every_kind_of_leaf_comes_back_bit_for_bit(tree, tmp_path):
 
 
 def test_large_trees_are_written_and_read_in_groups(tree, tmp_path, monkeypatch):
-    from deepcrl.io import _checkpoint, load_checkpoint, save_checkpoint
+    from deepcrl.runs import _checkpoint, load_checkpoint, save_checkpoint
 
     monkeypatch.setattr(_checkpoint, "_GROUP_BYTES", 40)
     save_checkpoint(tmp_path / "c", tree, ABOUT)
@@ -86,14 +86,14 @@ def state():
 
 
 def test_a_set_of_lanes_comes_back(state, tmp_path):
-    from deepcrl.io import load_checkpoint, save_checkpoint
+    from deepcrl.runs import load_checkpoint, save_checkpoint
 
     save_checkpoint(tmp_path / "c", state, ABOUT)
     assert same(load_checkpoint(tmp_path / "c", template_of(state)), state)
 
 
 def test_without_the_buffer_all_else_comes_back_and_the_buffer_is_missed(state, tmp_path):
-    from deepcrl.io import load_checkpoint, save_checkpoint
+    from deepcrl.runs import load_checkpoint, save_checkpoint
 
     bare = eqx.tree_at(lambda s: s.queue, state, None)
     save_checkpoint(tmp_path / "c", bare, ABOUT)
@@ -103,7 +103,7 @@ def test_without_the_buffer_all_else_comes_back_and_the_buffer_is_missed(state, 
 
 
 def test_a_part_comes_back_alone(state, tmp_path):
-    from deepcrl.io import load_checkpoint, save_checkpoint
+    from deepcrl.runs import load_checkpoint, save_checkpoint
 
     save_checkpoint(tmp_path / "c", state, ABOUT)
     part = {"agent": state.agent, "key": state.key}
@@ -113,7 +113,7 @@ def test_a_part_comes_back_alone(state, tmp_path):
 
 
 def test_the_json_says_what_the_arrays_are(tree, tmp_path):
-    from deepcrl.io import save_checkpoint
+    from deepcrl.runs import save_checkpoint
 
     save_checkpoint(tmp_path / "c", tree, ABOUT)
     document = json.loads((tmp_path / "c" / "checkpoint.json").read_text())
@@ -141,7 +141,7 @@ def test_the_json_says_what_the_arrays_are(tree, tmp_path):
     ],
 )
 def test_the_first_leaf_that_differs_is_named(tree, tmp_path, change, message):
-    from deepcrl.io import load_checkpoint, save_checkpoint
+    from deepcrl.runs import load_checkpoint, save_checkpoint
 
     save_checkpoint(tmp_path / "c", tree, ABOUT)
     with pytest.raises(ValueError, match=message):
@@ -149,7 +149,7 @@ def test_the_first_leaf_that_differs_is_named(tree, tmp_path, change, message):
 
 
 def test_what_is_there_is_not_replaced(tree, tmp_path):
-    from deepcrl.io import save_checkpoint
+    from deepcrl.runs import save_checkpoint
 
     save_checkpoint(tmp_path / "c", tree, ABOUT)
     with pytest.raises(ValueError, match="is there already"):
@@ -168,7 +168,7 @@ def test_what_is_there_is_not_replaced(tree, tmp_path):
     ],
 )
 def test_a_disk_that_fails_leaves_nothing_and_a_remedy(tree, tmp_path, monkeypatch, number, message):
-    from deepcrl.io import save_checkpoint
+    from deepcrl.runs import save_checkpoint
 
     def fail(descriptor):
         raise OSError(number, os.strerror(number))
@@ -184,7 +184,7 @@ def test_a_disk_that_fails_leaves_nothing_and_a_remedy(tree, tmp_path, monkeypat
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    from deepcrl.io import CheckpointStore, Saving
+    from deepcrl.runs import CheckpointStore, Saving
 
     return CheckpointStore(tmp_path / "checkpoints", Saving(keep_last=2))
 
@@ -217,7 +217,7 @@ def test_what_a_kill_left_is_removed_at_the_next_save_and_never_read(store, stat
 
 def test_what_is_saved_is_the_state_of_then(store, state):
     """The caller donates the state as soon as `save` returns."""
-    from deepcrl.io import load_checkpoint
+    from deepcrl.runs import load_checkpoint
 
     mine = jax.tree.map(jnp.copy, state)
     spoil = jax.jit(
@@ -244,7 +244,7 @@ def test_a_save_that_failed_in_the_background_is_told_at_the_next_occasion(store
 
 @pytest.mark.parametrize("wrong", [{"save_every": -1}, {"keep_last": 0}, {"save_buffer": 1}])
 def test_wrong_settings_are_refused(wrong):
-    from deepcrl.io import Saving
+    from deepcrl.runs import Saving
 
     with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
         Saving(**wrong)
@@ -258,7 +258,7 @@ SMALL = {"a": jnp.arange(300.0).reshape(3, 100), "b": {"c": jnp.int32(4), "key":
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    from deepcrl.io import save_checkpoint
+    from deepcrl.runs import save_checkpoint
 
     folder = tmp_path_factory.mktemp("strangers") / "c"
     save_checkpoint(folder, SMALL, ABOUT)
@@ -347,7 +347,7 @@ def mutate_the_json(data, folder):
 )
 @hypothesis.given(data=st.data())
 def test_a_mutated_checkpoint_is_a_clean_error_or_loads_correctly(small, tmp_path_factory, data):
-    from deepcrl.io import load_checkpoint, read_about
+    from deepcrl.runs import load_checkpoint, read_about
 
     folder = tmp_path_factory.getbasetemp() / "mutant"
     shutil.rmtree(folder, ignore_errors=True)
@@ -378,7 +378,7 @@ def test_a_mutated_checkpoint_is_a_clean_error_or_loads_correctly(small, tmp_pat
     ],
 )
 def test_json_that_is_not_ours_is_a_clean_error(small, tmp_path, text):
-    from deepcrl.io import load_checkpoint
+    from deepcrl.runs import load_checkpoint
 
     shutil.copytree(small, tmp_path / "c")
     (tmp_path / "c" / "checkpoint.json").write_text(text)
@@ -387,7 +387,7 @@ def test_json_that_is_not_ours_is_a_clean_error(small, tmp_path, text):
 
 
 def test_another_schema_is_refused_by_its_number(small, tmp_path):
-    from deepcrl.io import load_checkpoint
+    from deepcrl.runs import load_checkpoint
 
     shutil.copytree(small, tmp_path / "c")
     document = json.loads((tmp_path / "c" / "checkpoint.json").read_text()) | {"schema": 99}
@@ -399,7 +399,7 @@ def test_another_schema_is_refused_by_its_number(small, tmp_path):
 @pytest.fixture
 def old(tmp_path, monkeypatch):
     """A checkpoint of two schemas ago, which had no `groups` but one, and called `about` otherwise."""
-    from deepcrl.io import _schema, save_checkpoint
+    from deepcrl.runs import _schema, save_checkpoint
 
     save_checkpoint(tmp_path / "c", SMALL, ABOUT)
     file = tmp_path / "c" / "checkpoint.json"
@@ -422,7 +422,7 @@ def old(tmp_path, monkeypatch):
 
 
 def test_a_known_older_schema_is_migrated_step_by_step_and_left_as_it_is(old):
-    from deepcrl.io import load_checkpoint, read_about
+    from deepcrl.runs import load_checkpoint, read_about
 
     before = (old / "checkpoint.json").read_bytes()
     assert same(load_checkpoint(old, SMALL), SMALL)
@@ -431,7 +431,7 @@ def test_a_known_older_schema_is_migrated_step_by_step_and_left_as_it_is(old):
 
 
 def test_a_schema_older_than_any_known_one_is_refused(old, monkeypatch):
-    from deepcrl.io import _schema, load_checkpoint
+    from deepcrl.runs import _schema, load_checkpoint
 
     monkeypatch.delitem(_schema.MIGRATIONS, -1)
     with pytest.raises(ValueError, match="has schema -1; this version of deepcrl reads schema 0 or 1"):
@@ -439,7 +439,7 @@ def test_a_schema_older_than_any_known_one_is_refused(old, monkeypatch):
 
 
 def test_an_older_document_is_checked_before_it_is_migrated(old):
-    from deepcrl.io import load_checkpoint
+    from deepcrl.runs import load_checkpoint
 
     text = (old / "checkpoint.json").read_text()
     (old / "checkpoint.json").write_text(text.replace("whatever", "whatsoever"))
@@ -448,7 +448,7 @@ def test_an_older_document_is_checked_before_it_is_migrated(old):
 
 
 def test_an_older_document_that_cannot_be_migrated_is_a_clean_error(old, monkeypatch):
-    from deepcrl.io import _schema, load_checkpoint
+    from deepcrl.runs import _schema, load_checkpoint
 
     monkeypatch.setitem(_schema.MIGRATIONS, 0, lambda document: {**document, "groups": [document["nothing"]]})
     with pytest.raises(ValueError, match="is damaged"):
@@ -456,7 +456,7 @@ def test_an_older_document_that_cannot_be_migrated_is_a_clean_error(old, monkeyp
 
 
 def test_a_json_too_large_to_be_ours_is_not_read(small, tmp_path):
-    from deepcrl.io import load_checkpoint
+    from deepcrl.runs import load_checkpoint
 
     shutil.copytree(small, tmp_path / "c")
     os.truncate(tmp_path / "c" / "checkpoint.json", 2**40)  # a sparse terabyte
@@ -465,7 +465,7 @@ def test_a_json_too_large_to_be_ours_is_not_read(small, tmp_path):
 
 
 def test_an_empty_folder_is_no_checkpoint(tmp_path):
-    from deepcrl.io import load_checkpoint
+    from deepcrl.runs import load_checkpoint
 
     with pytest.raises(ValueError, match="is not a checkpoint"):
         load_checkpoint(tmp_path, SMALL)

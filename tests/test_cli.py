@@ -36,7 +36,7 @@ def run(tmp_path_factory):
 
 def test_train_writes_what_was_asked_for(run):
     from deepcrl import Config
-    from deepcrl.io import read_metrics
+    from deepcrl.runs import read_metrics
 
     about = json.loads((run / "config.json").read_text())
     assert Config.from_dict(about["config"]) == tiny()

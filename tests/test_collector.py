@@ -148,7 +148,7 @@ def test_the_config_is_written_and_read_back(capsys):
 
 def test_a_run_in_a_folder_is_saved_and_read_back(tmp_path):
     from deepcrl.agents import CRL
-    from deepcrl.io import resume, run
+    from deepcrl.runs import resume, run
 
     config = with_collector(CRL(depth=4, **SMALL), CRL(depth=8, **SMALL))
     done = run(config, seeds=[0], out=tmp_path / "run")

@@ -394,7 +394,7 @@ def test_a_task_that_the_paper_does_not_have_is_refused(task, near):
 
 @pytest.mark.parametrize("changes", [{}, {"num_envs": 7, "buffer_length": 123}, {"env": "point_u4_maze"}])
 def test_the_buffer_takes_the_bytes_that_were_told(changes):
-    from deepcrl.buffers import Transition
+    from deepcrl.replay import Transition
 
     config = tiny(**changes)
     goal, flag = jnp.zeros(2), jnp.zeros((), bool)

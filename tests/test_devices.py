@@ -121,7 +121,7 @@ def test_one_device_needs_no_mesh():
 
 
 def test_run_and_resume_refuse_before_anything_is_done(tmp_path, monkeypatch):
-    from deepcrl.io import Plan, resume, run, RunFolder
+    from deepcrl.runs import Plan, resume, run, RunFolder
 
     too_many = jax.local_device_count() + 1
     with pytest.raises(ValueError, match="`devices` must be"):

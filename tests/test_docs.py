@@ -20,11 +20,11 @@ DOCS = ROOT / "docs"
 NAMESPACES = (
     "deepcrl",
     "deepcrl.agents",
-    "deepcrl.buffers",
+    "deepcrl.replay",
     "deepcrl.cli",
     "deepcrl.envs",
     "deepcrl.eval",
-    "deepcrl.io",
+    "deepcrl.runs",
     "deepcrl.losses",
     "deepcrl.nn",
     "deepcrl.report",

@@ -23,7 +23,7 @@ DEPTH, WIDTH = 4, 5  # in networks that are built for 8 of each
 def run(tmp_path_factory):
     """A run of two lanes, with its folder."""
     from deepcrl import lanes
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     config = tiny()
     hypers = lanes(config, seeds=SEEDS, depth=[DEPTH], width=[WIDTH]).hypers
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def policy_folder(run, tmp_path):
-    from deepcrl.io import export_policy
+    from deepcrl.runs import export_policy
 
     export_policy(run[1], tmp_path / "policy", lane=0)
     return tmp_path / "policy"
@@ -42,7 +42,7 @@ def policy_folder(run, tmp_path):
 @pytest.mark.parametrize("lane", [0, 1])
 def test_an_exported_policy_acts_as_the_run_s_own(run, tmp_path, lane):
     import deepcrl
-    from deepcrl.io import export_policy
+    from deepcrl.runs import export_policy
 
     result, out = run
     given = export_policy(out, tmp_path / "policy", lane=lane)
@@ -101,7 +101,7 @@ def test_it_needs_no_environment_and_no_run(policy_folder, tmp_path):
 
 
 def test_the_best_lane_and_the_best_checkpoint_are_chosen(run, tmp_path):
-    from deepcrl.io import export_policy, RunFolder
+    from deepcrl.runs import export_policy, RunFolder
 
     result, out = run
     best_epoch = int(RunFolder.of_run(out).store().best().name.removeprefix("epoch_"))
@@ -113,7 +113,7 @@ def test_the_best_lane_and_the_best_checkpoint_are_chosen(run, tmp_path):
 
 @pytest.mark.parametrize("lane", [-1, 2])
 def test_a_lane_that_is_not_there_is_refused(run, tmp_path, lane):
-    from deepcrl.io import export_policy
+    from deepcrl.runs import export_policy
 
     with pytest.raises(ValueError, match="one of the run's 2"):
         export_policy(run[1], tmp_path / "policy", lane=lane)
@@ -121,7 +121,7 @@ def test_a_lane_that_is_not_there_is_refused(run, tmp_path, lane):
 
 def test_what_is_no_policy_is_refused(run, tmp_path):
     import deepcrl
-    from deepcrl.io import export_policy, load_policies, RunFolder
+    from deepcrl.runs import export_policy, load_policies, RunFolder
 
     with pytest.raises(ValueError, match="neither a run nor a policy"):
         load_policies(tmp_path)
@@ -139,7 +139,7 @@ def test_every_agent_keeps_what_it_acts_by_in_a_field_of_that_name(name):
     import equinox as eqx
 
     from deepcrl.agents import AGENTS
-    from deepcrl.io._policy import _acting_part
+    from deepcrl.runs._policy import _acting_part
 
     agent = AGENTS[name](depth=4, width=8)
     full = fresh_state(agent, 3, 2, 2)
@@ -157,7 +157,7 @@ def test_every_agent_keeps_what_it_acts_by_in_a_field_of_that_name(name):
 
 @pytest.fixture(scope="module")
 def outcomes(run):
-    from deepcrl.io import evaluate_policies, load_policies
+    from deepcrl.runs import evaluate_policies, load_policies
 
     return evaluate_policies(load_policies(run[1], best=False), episodes=64, seed=1)
 
@@ -180,7 +180,7 @@ def test_outcomes_are_those_of_the_library_s_evaluation(run, outcomes):
 
 def test_policies_act_as_in_the_evaluations_of_their_run(run, outcomes):
     """Unless told otherwise."""
-    from deepcrl.io import evaluate_policies, load_policies
+    from deepcrl.runs import evaluate_policies, load_policies
 
     policies = load_policies(run[1], best=False)
     sampled = [
@@ -193,7 +193,7 @@ def test_policies_act_as_in_the_evaluations_of_their_run(run, outcomes):
 
 
 def test_samples_to_choose_from_need_the_critic(run, tmp_path):
-    from deepcrl.io import evaluate_policies, export_policy, load_policies
+    from deepcrl.runs import evaluate_policies, export_policy, load_policies
 
     assert evaluate_policies(load_policies(run[1]), episodes=2, actions=2)["success_any"].shape == (2, 2)
     export_policy(run[1], tmp_path / "policy", lane=0)
@@ -204,7 +204,7 @@ def test_samples_to_choose_from_need_the_critic(run, tmp_path):
 
 
 def test_a_task_of_other_sizes_is_refused(run):
-    from deepcrl.io import evaluate_policies, load_policies
+    from deepcrl.runs import evaluate_policies, load_policies
 
     policies = load_policies(run[1])
     other = dataclasses.replace(policies[0], spec=dataclasses.replace(policies[0].spec, goal_size=9))

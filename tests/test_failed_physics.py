@@ -69,7 +69,7 @@ def run_of(tmp_path_factory):
     """A run whose buffer keeps every step, and its folder."""
     from deepcrl import envs
     from deepcrl.envs import _registry
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     envs.register("fragile", fragile_class())
     config = dataclasses.replace(tiny(), env="fragile", buffer_length=200)
@@ -102,7 +102,7 @@ def test_failed_steps_are_counted_for_every_lane(run_of):
 
 @pytest.mark.parametrize("lane", range(len(SEEDS)))
 def test_the_latest_failed_step_is_kept_and_fails_again(run_of, lane):
-    from deepcrl.io import load_failed_step
+    from deepcrl.runs import load_failed_step
 
     result, out = run_of
     step = load_failed_step(out, lane)
@@ -115,7 +115,7 @@ def test_the_latest_failed_step_is_kept_and_fails_again(run_of, lane):
 
 
 def test_a_lane_without_failed_steps_has_none_to_load(tmp_path):
-    from deepcrl.io import load_failed_step, run, Saving
+    from deepcrl.runs import load_failed_step, run, Saving
 
     run(tiny(), out=tmp_path / "run")
     with pytest.raises(ValueError, match="No step of lane 0 of the run"):

@@ -117,7 +117,7 @@ def test_a_collector_inside_sees_the_same():
 def test_a_run_of_lanes_and_its_policy(tmp_path):
     """Two widths; what is exported acts as the run does."""
     from deepcrl import lanes, load_policy
-    from deepcrl.io import export_policy, load_policies, run
+    from deepcrl.runs import export_policy, load_policies, run
 
     config = tiny(normalize_observations=True)
     seeds, hypers = lanes(config, seeds=[0, 0], width=(4, 8), zipped=True)

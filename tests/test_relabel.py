@@ -25,7 +25,7 @@ def draw_keys():
 
 @ft.cache
 def make_queue():
-    from deepcrl.buffers import TrajectoryQueue
+    from deepcrl.replay import TrajectoryQueue
 
     return TrajectoryQueue(NUM_ENVS, LENGTH)
 
@@ -60,7 +60,7 @@ def decode(goals):
 @ft.cache
 def draw_and_relabel(name):
     """A batch of samples and their goals: one compiled function for all values of gamma."""
-    from deepcrl.buffers import relabelling_from_name
+    from deepcrl.replay import relabelling_from_name
 
     queue = make_queue()
 
@@ -75,7 +75,7 @@ def draw_and_relabel(name):
 @ft.cache
 def relabel_one_step(name):
     """Many goals of the step that one environment took at one time."""
-    from deepcrl.buffers import relabelling_from_name, Sample
+    from deepcrl.replay import relabelling_from_name, Sample
 
     queue = make_queue()
 
@@ -193,7 +193,7 @@ def test_future_goals_of_another_discount_fail():
 
 @ft.cache
 def jitted_geometric():
-    from deepcrl.buffers import truncated_geometric
+    from deepcrl.replay import truncated_geometric
 
     return jax.jit(jax.vmap(lambda gamma, n, key: truncated_geometric(gamma, n, key=key), (None, None, 0)))
 
@@ -278,7 +278,7 @@ def test_random_goals_do_not_repeat_the_sample():
 
 
 def test_names():
-    from deepcrl.buffers import FinalGoals, FutureGoals, RandomGoals, relabelling_from_name
+    from deepcrl.replay import FinalGoals, FutureGoals, RandomGoals, relabelling_from_name
 
     gamma = jnp.float32(0.9)
     assert type(relabelling_from_name("final", gamma)) is FinalGoals

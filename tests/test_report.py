@@ -256,8 +256,8 @@ def test_runs_are_loaded_as_tidy_rows(tmp_path):
 
 
 def test_a_real_run_is_loaded(tmp_path):
-    from deepcrl.io import RunFolder
     from deepcrl.report import load_runs
+    from deepcrl.runs import RunFolder
 
     config = tiny(agent={"critic_depth": 4})
     folder = RunFolder(tmp_path / "run")

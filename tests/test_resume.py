@@ -38,7 +38,7 @@ def hypers():
 @pytest.fixture(scope="module")
 def straight(hypers, tmp_path_factory):
     """The undisturbed run, with its folder."""
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     out = tmp_path_factory.mktemp("straight")
     return run(config(), seeds=SEEDS, hypers=hypers, out=out), out
@@ -47,7 +47,7 @@ def straight(hypers, tmp_path_factory):
 @pytest.fixture(scope="module")
 def stopped(hypers, tmp_path_factory):
     """The folder of the same run, stopped after two epochs."""
-    from deepcrl.io import AbstractSink, run
+    from deepcrl.runs import AbstractSink, run
 
     class Stop(AbstractSink):
         def start(self, config, seeds):
@@ -69,7 +69,7 @@ def copy(stopped, tmp_path):
 
 
 def timeless(rows):
-    from deepcrl.io import WALL_CLOCK
+    from deepcrl.runs import WALL_CLOCK
 
     return [{name: value for name, value in row.items() if name not in WALL_CLOCK} for row in rows]
 
@@ -87,7 +87,7 @@ def same_states(a, b):
 
 
 def same_runs(folder, straight):
-    from deepcrl.io import read_metrics
+    from deepcrl.runs import read_metrics
 
     result, out = straight
     assert timeless(read_metrics(folder)) == timeless(read_metrics(out)) == timeless(result.rows)
@@ -98,7 +98,7 @@ def same_runs(folder, straight):
 
 
 def test_lanes_of_different_numbers_go_on_bit_for_bit(copy, straight):
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     result = resume(copy)
     assert not result.interrupted and result.diverged == []
@@ -111,7 +111,7 @@ def test_lanes_of_different_numbers_go_on_bit_for_bit(copy, straight):
 def test_lanes_of_different_depth_go_on_bit_for_bit(tmp_path):
     """A program of several depths takes minutes to compile."""
     from deepcrl import lanes
-    from deepcrl.io import resume, run
+    from deepcrl.runs import resume, run
 
     jax.config.update("jax_disable_most_optimizations", True)  # it compiles more than it runs
     long, short = (tiny(agent={"depth": 16}, epochs=n, total_env_steps=80 + 40 * n) for n in (4, 2))
@@ -124,7 +124,7 @@ def test_lanes_of_different_depth_go_on_bit_for_bit(tmp_path):
 
 def test_rows_behind_the_checkpoint_are_dropped_and_computed_again(copy, straight):
     """A kill between an epoch's metrics and its checkpoint leaves both files ahead, and perhaps half a line."""
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     shutil.rmtree(copy / "checkpoints" / "epoch_000002")
     with open(copy / "metrics.jsonl", "a") as file:
@@ -136,7 +136,7 @@ def test_rows_behind_the_checkpoint_are_dropped_and_computed_again(copy, straigh
 
 
 def test_before_the_first_checkpoint_it_begins_again(copy, straight):
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     shutil.rmtree(copy / "checkpoints")
     same_states(resume(copy).state, straight[0].state)
@@ -144,7 +144,7 @@ def test_before_the_first_checkpoint_it_begins_again(copy, straight):
 
 
 def test_a_finished_run_stays_as_it_is(straight):
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     result, out = straight
     before = (out / "metrics.jsonl").read_bytes()
@@ -156,7 +156,7 @@ def test_a_finished_run_stays_as_it_is(straight):
 
 def test_a_longer_run_begins_as_the_shorter_one_and_ends_as_if_planned(hypers, straight, tmp_path):
     from deepcrl import Config
-    from deepcrl.io import resume, run
+    from deepcrl.runs import resume, run
 
     run(config(epochs=2), seeds=SEEDS, hypers=hypers, out=tmp_path)
     result = resume(tmp_path, total_env_steps=config().total_env_steps + 39)  # 39: not a whole epoch, left out
@@ -166,14 +166,14 @@ def test_a_longer_run_begins_as_the_shorter_one_and_ends_as_if_planned(hypers, s
 
 
 def test_without_any_checkpoint_saved_nothing_is_written_but_metrics(hypers, tmp_path):
-    from deepcrl.io import run, Saving
+    from deepcrl.runs import run, Saving
 
     run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_every=0))
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_rarer_save_still_saves_the_last_epoch(hypers, straight, tmp_path):
-    from deepcrl.io import run, RunFolder, Saving
+    from deepcrl.runs import run, RunFolder, Saving
 
     run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_every=3, keep_last=9))
     assert RunFolder.of_run(tmp_path).store().epochs() == [3, 4]
@@ -181,7 +181,7 @@ def test_a_rarer_save_still_saves_the_last_epoch(hypers, straight, tmp_path):
 
 def test_a_run_of_a_version_that_had_fewer_fields_goes_on(copy, straight):
     """Its config and its checkpoint lack a field; both mean the default."""
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     about = json.loads((copy / "config.json").read_text())
     del about["config"]["agent"]["random_goals"], about["config"]["collect_actions"]
@@ -225,7 +225,7 @@ def edit(copy):
     ],
 )
 def test_a_changed_config_is_refused_by_the_fields_name(edit, change, message):
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     folder = edit(change)
     before = (folder / "metrics.jsonl").read_bytes()
@@ -235,7 +235,7 @@ def test_a_changed_config_is_refused_by_the_fields_name(edit, change, message):
 
 
 def test_a_budget_that_adds_no_epoch_is_refused(copy):
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     with pytest.raises(
         ValueError, match=r"`total_env_steps` = 279 does not hold one more epoch of 40 steps.*at least 280"
@@ -244,7 +244,7 @@ def test_a_budget_that_adds_no_epoch_is_refused(copy):
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_serves(copy, straight):
-    from deepcrl.io import resume
+    from deepcrl.runs import resume
 
     (copy / "checkpoints" / "epoch_000002" / "arrays" / "0" / "_METADATA").write_text("{}")
     with pytest.raises(ValueError, match=r"epoch_000002 is damaged.*Remove the folder to go on from the one before"):
@@ -254,7 +254,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_serves(copy, stra
 
 
 def test_a_run_saved_without_its_buffer_is_refused(hypers, tmp_path):
-    from deepcrl.io import resume, run, Saving
+    from deepcrl.runs import resume, run, Saving
 
     run(config(epochs=2), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_buffer=False))
     with pytest.raises(ValueError, match="saved without the replay buffer"):
@@ -262,7 +262,7 @@ def test_a_run_saved_without_its_buffer_is_refused(hypers, tmp_path):
 
 
 def test_a_folder_without_a_run_and_one_in_use_are_refused(copy, tmp_path):
-    from deepcrl.io import resume, RunFolder
+    from deepcrl.runs import resume, RunFolder
 
     with pytest.raises(ValueError, match="not the folder of a run"):
         resume(tmp_path)
@@ -274,7 +274,7 @@ def test_a_folder_without_a_run_and_one_in_use_are_refused(copy, tmp_path):
 
 
 def test_a_run_whose_lanes_all_diverged_ends_and_says_so(hypers, tmp_path):
-    from deepcrl.io import read_metrics, run
+    from deepcrl.runs import read_metrics, run
 
     poison = eqx.tree_at(lambda h: h.critic_lr, hypers, jnp.full_like(hypers.critic_lr, jnp.nan))
     result = run(config(), seeds=SEEDS, hypers=poison, out=tmp_path)
@@ -290,8 +290,8 @@ import sys
 import jax, jax.numpy as jnp, jax.random as jr, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from deepcrl import make_train
-from deepcrl.io import load_checkpoint, RunFolder
-from deepcrl.io._runner import initial_shapes
+from deepcrl.runs import load_checkpoint, RunFolder
+from deepcrl.runs._runner import initial_shapes
 
 assert len(jax.devices()) == 4
 folder = RunFolder.of_run(sys.argv[1])
@@ -338,7 +338,7 @@ def test_four_lanes_of_one_device_go_on_on_four(stopped):
 def killed_run(tmp_path, epochs, kills, seed):
     """A run of one lane, killed and resumed, and the same run undisturbed, whose programs the others load."""
     from deepcrl.cli import main
-    from deepcrl.io import read_metrics, RunFolder
+    from deepcrl.runs import read_metrics, RunFolder
 
     sizes = (
         "--width 8 --depth 8 --repr-dim 8 --num-envs 4 --rollout-length 10 --episode-length 20 --buffer-length 40 "
@@ -367,8 +367,8 @@ def killed_run(tmp_path, epochs, kills, seed):
 
 def leaf_bytes(folder, path):
     from deepcrl import make_train
-    from deepcrl.io import load_checkpoint, RunFolder
-    from deepcrl.io._runner import initial_shapes
+    from deepcrl.runs import load_checkpoint, RunFolder
+    from deepcrl.runs._runner import initial_shapes
 
     plan = RunFolder.of_run(folder).read_plan()
     trainer = make_train(plan.config)

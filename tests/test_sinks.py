@@ -18,15 +18,15 @@ ROWS = [
     "module, sink, extra", [("tensorboardX", "TensorBoardSink", "tensorboard"), ("wandb", "WandbSink", "wandb")]
 )
 def test_without_the_package_the_remedy_is_told(monkeypatch, tmp_path, module, sink, extra):
-    from deepcrl import io
+    from deepcrl import runs
 
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf"pip install 'deepcrl\[{extra}\]'"):
-        getattr(io, sink)(tmp_path)
+        getattr(runs, sink)(tmp_path)
 
 
 def test_wandb_is_offline_and_gets_one_record_an_epoch(monkeypatch, tmp_path):
-    from deepcrl.io import WandbSink
+    from deepcrl.runs import WandbSink
 
     calls = []
     session = types.SimpleNamespace(log=lambda values, step: calls.append((values, step)))
@@ -53,7 +53,7 @@ def test_wandb_is_offline_and_gets_one_record_an_epoch(monkeypatch, tmp_path):
 
 
 def test_tensorboard_gets_a_curve_per_metric_and_lane(monkeypatch, tmp_path):
-    from deepcrl.io import TensorBoardSink
+    from deepcrl.runs import TensorBoardSink
 
     points, texts = [], []
 
@@ -86,7 +86,7 @@ def read_when(file, text):
 
 def test_the_real_tensorboard_writes_events(tmp_path):
     pytest.importorskip("tensorboardX")
-    from deepcrl.io import TensorBoardSink
+    from deepcrl.runs import TensorBoardSink
 
     sink = TensorBoardSink(tmp_path)
     sink.start(tiny(), [3, 4])
@@ -99,7 +99,7 @@ def test_the_real_tensorboard_writes_events(tmp_path):
 
 def test_the_real_wandb_logs_offline(monkeypatch, tmp_path):
     wandb = pytest.importorskip("wandb")
-    from deepcrl.io import WandbSink
+    from deepcrl.runs import WandbSink
 
     for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "theirs"))

@@ -9,8 +9,8 @@ from rich.console import Console
 from .. import envs
 from .._errors import check_integer
 from .._typing import Key
-from ..io import load_policies
 from ..report import draw_frames, find_renderer, save_contact_sheet, save_film, simulate
+from ..runs import load_policies
 
 
 def render(

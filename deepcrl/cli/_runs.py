@@ -7,7 +7,7 @@ import tyro
 from rich.console import Console
 
 from ..eval import bootstrap_interval
-from ..io import evaluate_policies, export_policy, load_policies, resume as resume_run
+from ..runs import evaluate_policies, export_policy, load_policies, resume as resume_run
 from ..train._acting import Actions
 from ._sinks import extra_sinks
 from ._train import finish

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..io import AbstractSink, TensorBoardSink, WandbSink
+from ..runs import AbstractSink, TensorBoardSink, WandbSink
 
 
 def extra_sinks(out: Path, tensorboard: bool, wandb: bool) -> list[AbstractSink]:

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from ..envs import PointMaze
-from ..io import run, RunResult, Saving
+from ..runs import run, RunResult, Saving
 from ..train import Config
 from ._sinks import extra_sinks
 

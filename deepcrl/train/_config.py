@@ -12,8 +12,8 @@ from jaxtyping import PyTree
 from .. import envs
 from .._errors import check_choice, check_flag, check_integer, check_number
 from ..agents import AbstractAgent, AgentSpec, CRL, Hypers, WithNormalizer
-from ..buffers import goals_from_name, TrajectoryQueue, Transition
 from ..envs import AbstractGoalEnv, GOAL_RESETS
+from ..replay import goals_from_name, TrajectoryQueue, Transition
 from . import _serialise
 from ._acting import Actions, check_actions
 from ._paper import paper_settings

@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Int, PyTree
 from .._errors import did_you_mean
 from .._typing import BoolScalar, IntScalar, Key
 from ..agents import Hypers
-from ..buffers import QueueState
 from ..envs import EnvState, GoalObservation
 from ..eval import EvalMetrics
+from ..replay import QueueState
 from ._collected import Failures
 
 

@@ -15,10 +15,10 @@ from .._random import as_key, stream
 from .._tree import tree_bytes
 from .._typing import IntScalar, Key
 from ..agents import Batch, Hypers, Outcome
-from ..buffers import goals_from_name, QueueState, Transition
 from ..envs import EnvState, GoalObservation
 from ..envs._api import batched_reset, batched_step
 from ..eval import EvalMetrics, evaluate
+from ..replay import goals_from_name, QueueState, Transition
 from ._acting import acting_policy
 from ._collected import Failures, Spread
 from ._config import Config, env_spec, example_transition

@@ -20,7 +20,7 @@ ROLLOUTS = (1, 3, 4, 7)  # of these only 1 and 7 divide the length
 
 
 def make_queue(num_envs=NUM_ENVS, length=LENGTH):
-    from deepcrl.buffers import TrajectoryQueue
+    from deepcrl.replay import TrajectoryQueue
 
     return TrajectoryQueue(num_envs, length)
 

@@ -28,7 +28,7 @@ from ._store import CheckpointStore, Saving
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """What [`deepcrl.io.run`][] or [`deepcrl.io.resume`][] did."""
+    """What [`deepcrl.runs.run`][] or [`deepcrl.runs.resume`][] did."""
 
     trainer: Trainer
     """The training function, with its environments and agent."""
@@ -66,7 +66,7 @@ def run(
 
     The numbers are those of `jax.vmap(make_train(config))(seeds)`, on several devices but for rounding. The first Ctrl-C
     (or SIGTERM) ends the run after the epoch in flight, the second at once; what was logged and saved is kept, and
-    [`deepcrl.io.resume`][] goes on from it. A lane that diverges stops learning and is marked; the run ends early when no
+    [`deepcrl.runs.resume`][] goes on from it. A lane that diverges stops learning and is marked; the run ends early when no
     lane is left.
 
     **Arguments:**
@@ -117,9 +117,9 @@ def resume(
 
     - `path`: the run's folder.
     - `total_env_steps`: a new, higher budget, to train for longer. It is rounded down to whole epochs of the same size.
-    - `devices`: as for [`deepcrl.io.run`][]; not necessarily as many as before. On another number of GPUs, numbers
+    - `devices`: as for [`deepcrl.runs.run`][]; not necessarily as many as before. On another number of GPUs, numbers
         differ in the last digits.
-    - `sinks`, `console`: as for [`deepcrl.io.run`][].
+    - `sinks`, `console`: as for [`deepcrl.runs.run`][].
 
     **Raises:** `ValueError` for a folder without a run, one in use by another process, a damaged checkpoint, or a
     `config.json` that was changed since the checkpoint in a field that may not change.

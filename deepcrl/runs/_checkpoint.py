@@ -42,7 +42,7 @@ def save_checkpoint(path: str | Path, tree: PyTree, about: Mapping[str, Any]) ->
 
     - `path`: the folder, which must not be there yet.
     - `tree`: of arrays, typed keys included. Leave a part out by `None` in its place.
-    - `about`: JSON values to keep with it; [`deepcrl.io.read_about`][] gives them back.
+    - `about`: JSON values to keep with it; [`deepcrl.runs.read_about`][] gives them back.
 
     **Raises:** `ValueError` if the folder is there, `OSError`, with the remedy, if the disk cannot take it.
     """
@@ -72,7 +72,7 @@ def save_checkpoint(path: str | Path, tree: PyTree, about: Mapping[str, Any]) ->
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
-    """What [`deepcrl.io.save_checkpoint`][] was told about the tree; no array is read.
+    """What [`deepcrl.runs.save_checkpoint`][] was told about the tree; no array is read.
 
     **Raises:** `ValueError` for a folder that is not a checkpoint, a damaged one, or one of an unknown schema.
     """

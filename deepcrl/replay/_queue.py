@@ -39,7 +39,7 @@ class Transition(eqx.Module):
 
 
 class QueueState(eqx.Module):
-    """The contents of a [`deepcrl.buffers.TrajectoryQueue`][]."""
+    """The contents of a [`deepcrl.replay.TrajectoryQueue`][]."""
 
     data: Transition
     """Leaves `env time ...`; the step of time t lies in slot t % length."""

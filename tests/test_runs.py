@@ -26,7 +26,7 @@ def recorder():
 
 
 def make_recorder(at_write=lambda: None):
-    from deepcrl.io import AbstractSink
+    from deepcrl.runs import AbstractSink
 
     class Recorder(AbstractSink):
         def __init__(self):
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(recorder, folder):
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     return run(tiny(), seeds=SEEDS, out=folder, sinks=[recorder])
 
@@ -92,7 +92,7 @@ def test_there_is_one_row_per_epoch_and_lane(done, folder):
 
 def test_the_numbers_are_those_of_make_train(done):
     from deepcrl import make_train
-    from deepcrl.io import WALL_CLOCK
+    from deepcrl.runs import WALL_CLOCK
 
     train = make_train(tiny())
     for index, seed in enumerate(SEEDS):
@@ -109,7 +109,7 @@ def test_the_numbers_are_those_of_make_train(done):
 
 
 def test_read_metrics_reads_them_back(done, folder):
-    from deepcrl.io import read_metrics
+    from deepcrl.runs import read_metrics
 
     assert read_metrics(folder) == read_metrics(str(folder)) == done.rows
 
@@ -131,7 +131,7 @@ def test_a_sink_of_ones_own_sees_everything_once(done, recorder):
 def test_numbers_that_are_not_finite_are_null_in_valid_json():
     from deepcrl import Metrics
     from deepcrl.eval import EvalMetrics
-    from deepcrl.io import metric_rows
+    from deepcrl.runs import metric_rows
 
     def of(value):
         steps = jnp.int32(7)
@@ -163,7 +163,7 @@ def no_training(monkeypatch):
 
 @pytest.fixture
 def run_in(no_training):
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     return lambda out, **settings: run(tiny(), out=out, **settings)
 
@@ -174,7 +174,7 @@ def test_the_guard_of_these_tests_notices_training(run_in, tmp_path):
 
 
 def test_a_folder_in_use_is_refused_and_free_again_afterwards(run_in, tmp_path):
-    from deepcrl.io import RunFolder
+    from deepcrl.runs import RunFolder
 
     with RunFolder(tmp_path).locked(), pytest.raises(ValueError, match=f"in use by process {os.getpid()} on .*Wait"):
         run_in(tmp_path)
@@ -183,7 +183,7 @@ def test_a_folder_in_use_is_refused_and_free_again_afterwards(run_in, tmp_path):
 
 
 def test_a_disk_too_small_is_refused_with_the_remedies(run_in, tmp_path, monkeypatch):
-    from deepcrl.io import Saving
+    from deepcrl.runs import Saving
 
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(ValueError, match=r"0\.0 GB free.*`--no-save-buffer`.*`--save-every 0`"):
@@ -193,7 +193,7 @@ def test_a_disk_too_small_is_refused_with_the_remedies(run_in, tmp_path, monkeyp
 
 
 def test_a_disk_that_fills_up_ends_the_run_with_the_remedy(tmp_path, monkeypatch):
-    from deepcrl.io import RunFolder
+    from deepcrl.runs import RunFolder
 
     folder = RunFolder(tmp_path)
     folder.start(tiny(), [0])
@@ -245,7 +245,7 @@ def test_lanes_that_do_not_fit_are_refused_before_the_folder_is_touched(run_in, 
 
 
 def test_overwriting_replaces_the_runs_files_and_no_others(tmp_path):
-    from deepcrl.io import read_metrics, RunFolder
+    from deepcrl.runs import read_metrics, RunFolder
 
     (tmp_path / "notes.txt").write_text("mine")
     for number in (1, 2):
@@ -261,14 +261,14 @@ def test_overwriting_replaces_the_runs_files_and_no_others(tmp_path):
 
 
 def test_a_last_line_cut_short_is_left_out(tmp_path):
-    from deepcrl.io import read_metrics
+    from deepcrl.runs import read_metrics
 
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     assert read_metrics(tmp_path) == [{"epoch": 1}, {"epoch": 2}]
 
 
 def test_a_broken_line_before_the_last_is_an_error(tmp_path):
-    from deepcrl.io import read_metrics
+    from deepcrl.runs import read_metrics
 
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epo\n{"epoch": 3}\n')
     with pytest.raises(ValueError, match=r"Line 2 of .*metrics.jsonl is not JSON"):
@@ -276,7 +276,7 @@ def test_a_broken_line_before_the_last_is_an_error(tmp_path):
 
 
 def test_a_folder_without_metrics_is_an_error(tmp_path):
-    from deepcrl.io import read_metrics
+    from deepcrl.runs import read_metrics
 
     with pytest.raises(ValueError, match=r"holds no `metrics.jsonl`"):
         read_metrics(tmp_path)
@@ -286,7 +286,7 @@ def test_a_folder_without_metrics_is_an_error(tmp_path):
 
 
 def test_ctrl_c_ends_the_run_after_the_epoch_and_keeps_what_was_logged(tmp_path):
-    from deepcrl.io import read_metrics, run
+    from deepcrl.runs import read_metrics, run
 
     handler = signal.getsignal(signal.SIGINT)
     sink = make_recorder(at_write=lambda: signal.raise_signal(signal.SIGINT))
@@ -299,7 +299,7 @@ def test_ctrl_c_ends_the_run_after_the_epoch_and_keeps_what_was_logged(tmp_path)
 
 
 def test_a_second_ctrl_c_ends_it_at_once_and_gives_the_signal_back():
-    from deepcrl.io import run
+    from deepcrl.runs import run
 
     def twice():
         signal.raise_signal(signal.SIGINT)

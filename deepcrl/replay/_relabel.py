@@ -128,7 +128,7 @@ class GoalMixture(eqx.Module):
     """The share, in [0, 1]."""
 
     def __call__(self, queue: TrajectoryQueue, state: QueueState, sample: Sample, *, key: Key) -> Float[Array, " goal"]:
-        """The goal of one sample; arguments as for [`deepcrl.buffers.AbstractRelabelling`][]."""
+        """The goal of one sample; arguments as for [`deepcrl.replay.AbstractRelabelling`][]."""
         if self.hindsight is None:
             return sample.transition.desired_goal
         if self.ratio >= 1.0:  # no draw to spend
@@ -139,7 +139,7 @@ class GoalMixture(eqx.Module):
 
 
 def goals_from_name(name: str, gamma: Scalar | None, ratio: float = 1.0) -> GoalMixture:
-    """As [`deepcrl.buffers.relabelling_from_name`][] for a share of the samples; `"none"` leaves all goals as
+    """As [`deepcrl.replay.relabelling_from_name`][] for a share of the samples; `"none"` leaves all goals as
     commanded, and needs no `gamma`."""
     if name != "none" and name not in ("future", "final", "random"):
         raise ValueError(
