@@ -77,7 +77,11 @@ class AbstractGoalEnv(eqx.Module):
     def __check_init__(self):
         check_integer("episode_length", self.episode_length)
         check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
+        if callable(type(self).default_params):
+            name = type(self).__name__
+            raise TypeError(f"`{name}.default_params` must be a property, got a method: put `@property` above it.")
 
+    @property
     @abc.abstractmethod
     def default_params(self) -> PyTree:
         """The parameters that `make` returns: a pytree of arrays."""

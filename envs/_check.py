@@ -45,7 +45,7 @@ def check(env: AbstractGoalEnv, params: PyTree = None, *, num_envs: int = 16, se
     **Arguments:**
 
     - `env`: the environment.
-    - `params`: its parameters, `env.default_params()` by default.
+    - `params`: its parameters, `env.default_params` by default.
     - `num_envs`: environments run side by side, for a little over two episodes each, at most 1,000 steps.
     - `seed`: of the random actions and resets.
 
@@ -53,9 +53,9 @@ def check(env: AbstractGoalEnv, params: PyTree = None, *, num_envs: int = 16, se
 
     **Raises:** `InvalidEnvironmentError`, with every breach that was found.
     """
-    params = env.default_params() if params is None else params
+    params = env.default_params if params is None else params
     problems = [
-        f"`default_params()` must hold arrays only, got {leaf!r}."
+        f"`default_params` must hold arrays only, got {leaf!r}."
         for leaf in jtu.tree_leaves(params)
         if not isinstance(leaf, jax.Array | np.ndarray)
     ]

@@ -80,4 +80,4 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
             f"`make({name!r}, ...)` does not take these options: {options}; {error}. It takes {known}."
         ) from error
     env = factory(**options)
-    return env, env.default_params()
+    return env, env.default_params

@@ -93,4 +93,4 @@ def to_gymnasium(env: AbstractGoalEnv, params: PyTree = None, *, num_envs: int, 
         from ._gymnasium import GoalVectorEnv
     except ImportError as error:
         raise ImportError("`to_gymnasium` needs gymnasium: `pip install 'deepcrl[gymnasium]'`.") from error
-    return GoalVectorEnv(env, env.default_params() if params is None else params, num_envs, seed)
+    return GoalVectorEnv(env, env.default_params if params is None else params, num_envs, seed)

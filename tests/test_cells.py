@@ -31,7 +31,7 @@ def pushed(maze):
     def measure(action):
         away = lambda observation: jnp.stack([jnp.zeros(()), jnp.sign(observation[1] - centre[1])])
         policy = lambda observation, goal, *, key: jnp.where(jnp.any(action != 0.0), action, away(observation))
-        return success_by_cell(maze, maze.default_params(), policy, 16, key=jr.key(0))
+        return success_by_cell(maze, maze.default_params, policy, 16, key=jr.key(0))
 
     return jax.jit(measure)
 
@@ -80,4 +80,4 @@ def test_no_episodes_are_refused(maze):
     from deepcrl.eval import success_by_cell
 
     with pytest.raises(ValueError, match="`episodes` must be at least 1"):
-        success_by_cell(maze, maze.default_params(), lambda *args, key: jnp.zeros(2), 0, key=jr.key(0))
+        success_by_cell(maze, maze.default_params, lambda *args, key: jnp.zeros(2), 0, key=jr.key(0))

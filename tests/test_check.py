@@ -21,6 +21,7 @@ def ball_class():
         count: jax.Array
 
     class Ball(AbstractGoalEnv):
+        @property
         def default_params(self):
             return {"push": jnp.float32(0.3)}
 
@@ -196,8 +197,8 @@ BROKEN = {
         r"`distance` must be a scalar float32, got float32 of shape \(2,\)",
     ),
     "params hold a Python number": (
-        lambda: ball(default_params=lambda self: {"push": 0.3}),
-        r"`default_params\(\)` must hold arrays only, got 0\.3",
+        lambda: ball(default_params=property(lambda self: {"push": 0.3})),
+        r"`default_params` must hold arrays only, got 0\.3",
     ),
     "space of another kind": (
         lambda: ball(observation_space=spaces(achieved_goal=lambda Box: (-1.0, 1.0))),
@@ -338,3 +339,8 @@ def test_typed_keys_in_the_state_pass():
 
     report = ball(reset_env=reset_env, step_env=step_env).check()
     assert report.mean_episode_length == 10.0
+
+
+def test_params_of_the_kind_that_gymnax_has_are_asked_for():
+    with pytest.raises(TypeError, match=r"`Broken.default_params` must be a property, got a method: put `@property`"):
+        ball(default_params=lambda self: {"push": jnp.float32(0.3)})

@@ -37,6 +37,7 @@ def line_class():
         goal: jax.Array
 
     class Line(AbstractGoalEnv):
+        @property
         def default_params(self):
             return jnp.float32(1.0)
 
@@ -82,7 +83,7 @@ def build(which):
     name, options = ENVS[which]
     if name == "line":
         env = line_class()(**options)
-        return env, env.default_params()
+        return env, env.default_params
     return envs.make(name, **options)
 
 

@@ -45,6 +45,7 @@ def stairs():
     from deepcrl.envs import AbstractGoalEnv, Box, GoalObservation
 
     class Stairs(AbstractGoalEnv):
+        @property
         def default_params(self):
             return jnp.zeros(())
 
@@ -80,7 +81,7 @@ def always(action):
 def test_an_episode_that_the_task_ends_counts_once(stairs):
     from deepcrl.eval import rollout_episodes
 
-    params = stairs.default_params()
+    params = stairs.default_params
     up = rollout_episodes(stairs, params, always(jnp.ones(1)), 3, key=jr.key(0))
     np.testing.assert_array_equal(up.success[:, 0], [0, 1, 0, 0, 1, 0, 0, 1, 0, 0])  # three episodes and a bit
     np.testing.assert_array_equal(up.alive[:, 0], [1, 1, 1] + [0] * 7)

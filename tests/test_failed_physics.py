@@ -28,6 +28,7 @@ def fragile_class():
 
         limit: float = eqx.field(default=LIMIT, static=True)
 
+        @property
         def default_params(self):
             return {"speed": jnp.float32(0.1)}
 
@@ -159,5 +160,5 @@ def test_evaluations_count_the_episodes_that_broke_down(push, failed, length):
     from deepcrl.eval import evaluate
 
     env = fragile_class()(episode_length=5)
-    metrics = evaluate(env, env.default_params(), lambda *_, key: jnp.array([push, 0.0]), 3, key=jr.key(0))
+    metrics = evaluate(env, env.default_params, lambda *_, key: jnp.array([push, 0.0]), 3, key=jr.key(0))
     assert (metrics.failed_episodes, metrics.episode_length) == (failed, length)

@@ -67,7 +67,7 @@ def test_it_trains_unchanged(page):
 
 def test_its_motor_cannot_hold_it_at_the_side_but_swinging_passes_there(page):
     env = page.Pendulum(episode_length=100)
-    params = env.default_params()
+    params = env.default_params
     _, state = env.reset(jax.random.key(0), params)
 
     def highest(push):

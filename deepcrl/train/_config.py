@@ -180,7 +180,7 @@ class Config:
         elif options:
             raise ValueError(f"`{field}_options` go with a named task; give them to the environment object: {options}.")
         else:
-            params = env.default_params()
+            params = env.default_params
         given = {"goal_reset": self.goal_reset, "episode_length": self.episode_length}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         return dataclasses.replace(env, **changes), params

@@ -72,9 +72,10 @@ class AntBall(AbstractMujocoEnv):
         """5 of 0.01 s."""
         return 5
 
+    @property
     def default_params(self) -> RobotParams:
         """Noise and radius as published; the arena's own."""
-        return ant_params(self.arena.default_params())
+        return ant_params(self.arena.default_params)
 
     def observation_space(self, params: RobotParams) -> GoalObservation:
         """Generous: nothing is clipped to it."""
@@ -168,6 +169,7 @@ class AntPush(AbstractMujocoEnv):
         """5 of 0.01 s."""
         return 5
 
+    @property
     def default_params(self) -> RobotParams:
         """Noise and radius as published."""
         return ant_params(())

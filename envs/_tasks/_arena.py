@@ -25,6 +25,7 @@ Place = Float[Array, " xy"]
 class AbstractArena(eqx.Module):
     """The surroundings of a robot: structure only; its numbers are the `arena` of the task's parameters."""
 
+    @property
     @abc.abstractmethod
     def default_params(self) -> PyTree:
         """The numbers, a pytree of arrays."""
@@ -69,6 +70,7 @@ class OpenArena(AbstractArena):
                 f"got {self.min_distance} and {self.max_distance}."
             )
 
+    @property
     def default_params(self) -> OpenArenaParams:
         """As chosen at construction."""
         return OpenArenaParams(min_distance=jnp.float32(self.min_distance), max_distance=jnp.float32(self.max_distance))
@@ -124,6 +126,7 @@ class MazeArena(AbstractArena):
         starts = choose_cells(self.maze, "starts", self.starts, "R")
         return pair_weights(self.maze, starts, choose_cells(self.maze, "goals", self.goals, "G"))
 
+    @property
     def default_params(self) -> MazeArenaParams:
         """Starts and goals as chosen at construction."""
         return MazeArenaParams(pair_weights=jnp.asarray(self._pair_weights()))

@@ -173,6 +173,7 @@ class ArmCube(AbstractArm):
             add_bins(spec, *self.bins)
         return spec.compile()
 
+    @property
     def default_params(self) -> CubeParams:
         """As chosen at construction; the published radius."""
         return CubeParams(
@@ -220,6 +221,7 @@ class ArmReach(AbstractArm):
         """Arm and table."""
         return reach_spec().compile()
 
+    @property
     def default_params(self) -> ReachParams:
         """As published."""
         goal = UniformBox(jnp.array([0.0, 0.5, 0.3]), jnp.array([0.2, 0.2, 0.2]))
@@ -267,6 +269,7 @@ class ArmGrasp(AbstractArm):
         """Arm, table, cube, and tips on the fingers."""
         return grasp_spec().compile()
 
+    @property
     def default_params(self) -> GraspParams:
         """As published."""
         return GraspParams(

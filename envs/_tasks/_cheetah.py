@@ -61,6 +61,7 @@ class Cheetah(AbstractMujocoEnv):
         """5 of 0.01 s."""
         return 5
 
+    @property
     def default_params(self) -> CheetahParams:
         """As published."""
         return CheetahParams(

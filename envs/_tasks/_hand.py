@@ -69,6 +69,7 @@ class HandCube(AbstractMujocoEnv):
         """Those that the gripper's force needs."""
         return ("qfrc_actuator",)
 
+    @property
     def default_params(self) -> CubeParams:
         """As chosen at construction; the published radius."""
         return CubeParams(

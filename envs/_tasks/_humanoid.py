@@ -91,10 +91,11 @@ class Humanoid(AbstractMujocoEnv):
         """Inertias and velocities about the centre of mass, torques."""
         return ("cinert", "cvel", "subtree_com", "qfrc_actuator") if self.paper else ("cinert", "cvel", "qfrc_actuator")
 
+    @property
     def default_params(self) -> RobotParams:
         """No noise, radius as published; the arena's own."""
         return RobotParams(
-            arena=self.arena.default_params(),
+            arena=self.arena.default_params,
             pose_noise=jnp.float32(0.0),
             velocity_noise=jnp.float32(0.0),
             success_radius=jnp.float32(0.5),

@@ -82,6 +82,7 @@ class PointMaze(AbstractGoalEnv):
             weights[cell] = 1.0
         return jnp.asarray(weights)
 
+    @property
     def default_params(self) -> PointMazeParams:
         """Starts and goals as chosen at construction, and the dynamics of the class's docstring."""
         return PointMazeParams(

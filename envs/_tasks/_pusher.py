@@ -97,6 +97,7 @@ class Pusher(AbstractMujocoEnv):
         """5 of 0.01 s."""
         return 5
 
+    @property
     def default_params(self) -> PusherParams:
         """As published, with the goals chosen at construction."""
         goal = UniformBox(jnp.array([*self.target, float(_PUCK[2])]), jnp.array([*self.target_reach, 0.0]))

@@ -60,6 +60,7 @@ class Reacher(AbstractMujocoEnv):
         """4 of 0.01 s."""
         return 4
 
+    @property
     def default_params(self) -> ReacherParams:
         """As published."""
         return ReacherParams(
