@@ -24,7 +24,6 @@ import jax.random as jr
 import numpy as np
 
 from deepcrl import envs
-from deepcrl.envs._api import batched_reset, batched_step
 
 
 @dataclasses.dataclass
@@ -42,16 +41,17 @@ class Trace:
 def random_trace(task: str, num_envs: int, steps: int) -> Trace:
     """A roll-out on the engine `native`."""
     env, params = mujoco_env(task, "native")
+    vector = envs.VectorEnv(env, num_envs)
     space = env.action_space(params)
     actions = jr.uniform(jr.key(2), (steps, num_envs, *space.shape), minval=space.low, maxval=space.high)
 
     def step(state: Any, keyed: Any) -> tuple[Any, Any]:
         physics = state.inner.physics
         controls = jax.vmap(env.control, in_axes=(0, 0, None))(physics, keyed[1], params)
-        after = batched_step(env, params, state, keyed[1], key=keyed[0])[1]
+        after = vector.step(keyed[0], state, keyed[1], params)[1]
         return after, (controls, physics.qpos, physics.qvel, state.time == 0)
 
-    _, state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))
+    _, state = jax.jit(vector.reset)(jr.key(0), params)
     _, seen = jax.jit(lambda state: jax.lax.scan(step, state, (jr.split(jr.key(1), steps), actions)))(state)
     return Trace(actions, *map(np.asarray, seen))
 
@@ -106,15 +106,16 @@ def compiled(task: str, engine: str, trace: Trace) -> tuple[Callable[[], float],
     """A function that gives steps/s of a task under jit and scan, and the seconds that compiling took."""
     env, params = mujoco_env(task, engine)
     steps, num_envs, _ = trace.actions.shape
+    vector = envs.VectorEnv(env, num_envs)
 
     def rollout(state: Any, key: Any, actions: jax.Array) -> Any:
         def step(state: Any, keyed: Any) -> tuple[Any, Any]:
-            obs, state, reward, *_ = batched_step(env, params, state, keyed[1], key=keyed[0])
+            obs, state, reward, *_ = vector.step(keyed[0], state, keyed[1], params)
             return state, jax.numpy.mean(obs.observation) + jax.numpy.mean(reward)
 
         return jax.lax.scan(step, state, (jr.split(key, steps), actions))
 
-    _, state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))
+    _, state = jax.jit(vector.reset)(jr.key(0), params)
     return timed(rollout, state, jr.key(1), trace.actions, env_steps=num_envs * steps)
 
 

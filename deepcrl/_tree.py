@@ -28,7 +28,7 @@ def tree_bytes(tree: PyTree) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jtu.tree_leaves(tree))
 
 
-def is_concrete(x: Array) -> bool:
+def is_concrete(x: object) -> bool:
     """Whether `x` has a value now, outside of any transformation."""
     return not isinstance(x, jax.core.Tracer)
 

@@ -56,4 +56,5 @@ from ._tasks import (
     RobotParams as RobotParams,
     UniformBox as UniformBox,
 )
+from ._vector import VectorEnv as VectorEnv
 from ._wrappers import FlatObservation as FlatObservation, LegacyStep as LegacyStep, to_gymnasium as to_gymnasium

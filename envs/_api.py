@@ -7,13 +7,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
 from deepcrl._errors import check_choice, check_integer, did_you_mean
-from deepcrl._tree import spread_envs, tree_where
+from deepcrl._tree import tree_where
 from deepcrl._typing import BoolScalar, IntScalar, Key, Scalar
 
 from ._spaces import Box
@@ -46,7 +45,7 @@ class EnvState(eqx.Module):
     """How many episodes came before this one."""
 
 
-class _Moved(eqx.Module):
+class Moved(eqx.Module):
     """Where a step led, before any reset."""
 
     inner: PyTree
@@ -62,7 +61,8 @@ class _Moved(eqx.Module):
 class AbstractGoalEnv(eqx.Module):
     """An environment: structure only, no state. Subclass it by the hooks below; `reset` and `step` are final.
 
-    Everything is per sample, to be vmapped, and pure: `params` is a pytree of arrays and may be vmapped too.
+    Everything is per sample, to be vmapped, and pure: `params` is a pytree of arrays and may be vmapped too. Where
+    `params` may be left out, `default_params` stand in.
 
     **Arguments** of every environment:
 
@@ -77,9 +77,11 @@ class AbstractGoalEnv(eqx.Module):
     def __check_init__(self):
         check_integer("episode_length", self.episode_length)
         check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
-        if callable(type(self).default_params):
-            name = type(self).__name__
+        kind, name = type(self), type(self).__name__
+        if callable(kind.default_params):
             raise TypeError(f"`{name}.default_params` must be a property, got a method: put `@property` above it.")
+        if kind.reset is not AbstractGoalEnv.reset or kind.step is not AbstractGoalEnv.step:
+            raise TypeError(f"`{name}` must not have a `reset` or `step` of its own: write `reset_env` and `step_env`.")
 
     @property
     @abc.abstractmethod
@@ -87,11 +89,11 @@ class AbstractGoalEnv(eqx.Module):
         """The parameters that `make` returns: a pytree of arrays."""
 
     @abc.abstractmethod
-    def observation_space(self, params: PyTree) -> GoalObservation:
+    def observation_space(self, params: PyTree = None) -> GoalObservation:
         """The spaces: a [`deepcrl.envs.GoalObservation`][] of three [`deepcrl.envs.Box`][]es of one axis each."""
 
     @abc.abstractmethod
-    def action_space(self, params: PyTree) -> Box:
+    def action_space(self, params: PyTree = None) -> Box:
         """The space of actions; policies act in [-1, 1] and are scaled to it."""
 
     @abc.abstractmethod
@@ -133,15 +135,16 @@ class AbstractGoalEnv(eqx.Module):
         """
         return inner
 
-    def reset(self, key: Key, params: PyTree) -> tuple[GoalObservation, EnvState]:
+    def reset(self, key: Key, params: PyTree = None) -> tuple[GoalObservation, EnvState]:
         """The first observation and state of an environment, with `episode_id` 0."""
+        params = self.default_params if params is None else params
         inner = self.refresh_env(self.reset_env(key, params), jnp.ones((), bool), params)
         zero = jnp.zeros((), jnp.int32)
         first = inner if self.goal_reset == "cached" else None
         return self.observe(inner, params), EnvState(inner=inner, first=first, time=zero, episode_id=zero)
 
     def step(
-        self, key: Key, state: EnvState, action: Float[Array, " action"], params: PyTree
+        self, key: Key, state: EnvState, action: Float[Array, " action"], params: PyTree = None
     ) -> tuple[GoalObservation, EnvState, Scalar, BoolScalar, BoolScalar, dict[str, Any]]:
         """One step, with a reset behind it where the episode ends.
 
@@ -151,21 +154,22 @@ class AbstractGoalEnv(eqx.Module):
         `info["distance"]` (to the commanded goal) and `info["failed"]` (the simulation broke down) speak of the state
         after the step and before the reset.
         """
+        params = self.default_params if params is None else params
         step_key, reset_key = jr.split(key)
         moved = self._move(step_key, state, action, params)
         return self._settle(state, moved, self._restart(reset_key, state, moved, params), params)
 
-    def _move(self, key: Key, state: EnvState, action: Float[Array, " action"], params: PyTree) -> "_Moved":
+    def _move(self, key: Key, state: EnvState, action: Float[Array, " action"], params: PyTree) -> Moved:
         inner, reward, terminated = self.step_env(key, state.inner, action, params)
-        return _Moved(inner, reward, terminated, state.time + 1 >= self.episode_length)
+        return Moved(inner, reward, terminated, state.time + 1 >= self.episode_length)
 
-    def _restart(self, key: Key, state: EnvState, moved: "_Moved", params: PyTree) -> PyTree:
+    def _restart(self, key: Key, state: EnvState, moved: Moved, params: PyTree) -> PyTree:
         """`inner` of the next episode, where this one ended."""
         fresh = self.reset_env(key, params) if state.first is None else state.first
         return self.refresh_env(tree_where(moved.ended, fresh, moved.inner), moved.ended, params)
 
     def _settle(
-        self, state: EnvState, moved: "_Moved", inner: PyTree, params: PyTree
+        self, state: EnvState, moved: Moved, inner: PyTree, params: PyTree
     ) -> tuple[GoalObservation, EnvState, Scalar, BoolScalar, BoolScalar, dict[str, Any]]:
         final = self.observe(moved.inner, params)
         next_state = EnvState(
@@ -182,7 +186,7 @@ class AbstractGoalEnv(eqx.Module):
         }
         return self.observe(inner, params), next_state, moved.reward, moved.terminated, moved.truncated, info
 
-    def set_state(self, state: EnvState, params: PyTree, **fields: Any) -> tuple[GoalObservation, EnvState]:
+    def set_state(self, state: EnvState, params: PyTree = None, **fields: Any) -> tuple[GoalObservation, EnvState]:
         """The same state with some fields of `state.inner` put to given values, and what is seen then.
 
         For example `env.set_state(state, params, position=[1.0, 2.0])` in a point maze, or `qpos=...` for a robot.
@@ -190,6 +194,7 @@ class AbstractGoalEnv(eqx.Module):
 
         **Raises:** `ValueError` for an unknown field or a wrong shape.
         """
+        params = self.default_params if params is None else params
         inner = state.inner
         known = _field_paths(inner)
         for name, value in fields.items():
@@ -203,12 +208,6 @@ class AbstractGoalEnv(eqx.Module):
         inner = self.refresh_env(inner, jnp.ones((), bool), params)
         return self.observe(inner, params), dataclasses.replace(state, inner=inner)
 
-    def check(self, params: PyTree = None) -> Any:
-        """[`deepcrl.envs.check`][] of this environment: its [`deepcrl.envs.CheckReport`][]."""
-        from ._check import check  # the checker knows this class
-
-        return check(self, params)
-
 
 def _field_paths(inner: PyTree) -> dict[str, Callable[[PyTree], Array]]:
     """How to get at each array of a state by the name of its field, in modules within it too."""
@@ -221,39 +220,3 @@ def _field_paths(inner: PyTree) -> dict[str, Callable[[PyTree], Array]]:
         else:
             paths[name] = operator.attrgetter(name)
     return paths
-
-
-def batched_reset(env: AbstractGoalEnv, params: PyTree, num_envs: int, *, key: Key) -> tuple[GoalObservation, EnvState]:
-    """`num_envs` environments, reset with keys of their own; leaves have a leading `env` axis."""
-    return spread_envs(jax.vmap(env.reset, in_axes=(0, None))(jr.split(key, num_envs), params))
-
-
-def batched_step(
-    env: AbstractGoalEnv, params: PyTree, state: EnvState, action: Float[Array, "env action"], *, key: Key
-) -> tuple[GoalObservation, EnvState, Array, Array, Array, dict[str, Any]]:
-    """`env.step` of every environment, with keys of their own. Episodes are drawn only in steps in which some end, and only
-    a share of them where few do: a vmap of `env.step` draws one for every environment in every step."""
-    keys = jr.split(key, action.shape[0])
-    if type(env).step is not AbstractGoalEnv.step:
-        return jax.vmap(env.step, in_axes=(0, 0, 0, None))(keys, state, action, params)
-    step_keys, reset_keys = jnp.unstack(jax.vmap(jr.split)(keys), axis=1)
-    moved = jax.vmap(env._move, in_axes=(0, 0, 0, None))(step_keys, state, action, params)
-    inner = _restart_ended(env, params, reset_keys, state, moved)
-    return jax.vmap(env._settle, in_axes=(0, 0, 0, None))(state, moved, inner, params)
-
-
-def _restart_ended(env: AbstractGoalEnv, params: PyTree, keys: Array, state: EnvState, moved: _Moved) -> PyTree:
-    """`inner` of all environments, those that ended at the start of their next episode."""
-    restart = jax.vmap(env._restart, in_axes=(0, 0, 0, None))
-    count = keys.shape[0]
-    few = max(1, count // 8)
-
-    def some() -> PyTree:
-        (ids,) = jnp.nonzero(moved.ended, size=few, fill_value=count)  # beyond the last: reads the last, writes nothing
-        some_keys, some_states, some_moved = jax.tree.map(lambda leaf: leaf[ids], (keys, state, moved))
-        fresh = restart(some_keys, some_states, some_moved, params)
-        return jax.tree.map(lambda old, new: old.at[ids].set(new, mode="drop"), moved.inner, fresh)
-
-    ended = jnp.sum(moved.ended)
-    case = jnp.where(ended > few, 2, jnp.minimum(ended, 1))
-    return jax.lax.switch(case, (lambda: moved.inner, some, lambda: restart(keys, state, moved, params)))

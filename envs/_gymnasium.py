@@ -12,8 +12,9 @@ from jaxtyping import PyTree
 
 from deepcrl._errors import check_integer
 
-from ._api import AbstractGoalEnv, batched_reset, batched_step, GoalObservation
+from ._api import AbstractGoalEnv, GoalObservation
 from ._spaces import Box
+from ._vector import VectorEnv as JaxVectorEnv
 
 
 def _to_gym_box(box: Box) -> gym.spaces.Box:
@@ -43,8 +44,9 @@ class GoalVectorEnv(VectorEnv):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._key = jr.key(seed)
         self._state = None
-        self._reset = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))
-        self._step = jax.jit(lambda key, state, action: batched_step(env, params, state, action, key=key))
+        envs = JaxVectorEnv(env, num_envs)
+        self._reset = jax.jit(lambda key: envs.reset(key, params))
+        self._step = jax.jit(lambda key, state, action: envs.step(key, state, action, params))
 
     def _next_key(self) -> jax.Array:
         self._key, key = jr.split(self._key)

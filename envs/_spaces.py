@@ -5,6 +5,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from deepcrl._tree import is_concrete
 from deepcrl._typing import BoolScalar, Key
 
 
@@ -29,7 +30,13 @@ class Box:
         - `shape`: of the vectors; by default that of the bounds broadcast together.
 
         **Raises:** `ValueError` where a bound is not finite or the bounds cross: an unbounded space cannot be scaled to.
+        `TypeError` where a bound is traced.
         """
+        if not (is_concrete(low) and is_concrete(high)):
+            raise TypeError(
+                "The bounds of a `Box` must be known when a program is built, got traced arrays. Make them of fields of "
+                "the environment, not of `params`."
+            )
         low_array, high_array = np.asarray(low, np.float32), np.asarray(high, np.float32)
         shape = np.broadcast_shapes(low_array.shape, high_array.shape) if shape is None else shape
         self.low, self.high = (_frozen(np.broadcast_to(bound, shape)) for bound in (low_array, high_array))

@@ -272,7 +272,7 @@ def test_user_mazes_and_checks():
     from deepcrl import envs
 
     env, _ = envs.make("ant_maze", maze="11111/1R0G1/11111", engine="native", episode_length=40)
-    report = env.check()
+    report = envs.check(env)
     assert report.distinct_starts == 16 and report.distinct_goals == 1
     with pytest.raises(ValueError, match="walled in"):
         envs.make("ant_maze", maze="111/1R0/1G1")
@@ -306,7 +306,7 @@ def test_ants_with_objects_keep_the_contract(name):
     from deepcrl import envs
 
     env, params = envs.make(name, engine="native", episode_length=40)
-    report = env.check(params)
+    report = envs.check(env, params)
     assert report.distinct_starts == 16
     obs, _ = env.reset(jr.key(0), params)
     assert obs.observation.shape == (31,)

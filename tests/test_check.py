@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from strategies import tiny
 
 
 @ft.cache
@@ -96,15 +97,6 @@ def with_count(count):
     return stepped(lambda inner, reward, end: (eqx.tree_at(lambda s: s.count, inner, count(inner)), reward, end))
 
 
-def one_reset(self, key, params):
-    return ball_class().reset_env(self, jr.key(0), params)
-
-
-def endless_step(self, key, state, action, params):
-    obs, state, reward, terminated, truncated, info = ball_class().step(self, key, state, action, params)
-    return obs, state, reward, terminated, jnp.zeros_like(truncated), info
-
-
 BROKEN = {
     "NaN observation": (
         lambda: ball(observe=replaced(observation=lambda x, g: jnp.sqrt(x))),
@@ -160,10 +152,6 @@ BROKEN = {
     "two results of step_env": (
         lambda: ball(step_env=stepped(lambda inner, reward, end: (inner, reward))),
         r"`step_env` must return \(inner, reward, terminated\)",
-    ),
-    "reset ignores its key": (
-        lambda: ball(reset_env=one_reset),
-        r"`reset_env` gave one start and one goal for all keys: does it use its key\?",
     ),
     "reward not finite": (
         lambda: ball(step_env=stepped(lambda inner, reward, end: (inner, jnp.log(reward), end))),
@@ -224,10 +212,6 @@ BROKEN = {
         lambda: ball(step_env=lambda self, key, inner, action, params: (inner, jnp.float32(0), jnp.zeros((), bool))),
         r"no random action changed the observation",
     ),
-    "a step of its own that forgets the clock": (
-        lambda: ball(step=endless_step),
-        r"`truncated` must hold just at the last step of `episode_length`",
-    ),
     "an error in a hook": (
         lambda: ball(step_env=lambda self, key, inner, action, params: inner.no_such_field),
         r"`step_env` raised AttributeError: .*no_such_field",
@@ -255,31 +239,21 @@ def test_every_breach_is_listed_at_once():
     env = ball(
         observe=replaced(observation=lambda x, g: 2 * x),
         step_env=stepped(lambda inner, reward, end: (inner, jnp.log(reward), end)),
-        reset_env=one_reset,
+        distance=lambda self, a, d, params: jnp.sqrt(jnp.sum(a - d)),
     )
     with pytest.raises(InvalidEnvironmentError) as caught:
         check(env)
-    for part in ("`observation` left", "`reward` was not finite", "use its key"):
+    for part in ("`observation` left", "`reward` was not finite", "`distance` was not"):
         assert part in str(caught.value)
 
 
-def test_the_method_checks_as_the_function_does():
+def test_params_given_are_those_checked():
     from deepcrl.envs import check, InvalidEnvironmentError
 
-    report = ball().check()
-    assert report == check(ball())
-    assert report != check(ball(), seed=2)
-    with pytest.raises(InvalidEnvironmentError, match="the space of `action` must be a `Box`"):
-        ball(action_space=lambda self, params: 2).check()
-
-
-def test_params_given_are_those_checked():
-    from deepcrl.envs import InvalidEnvironmentError
-
     with pytest.raises(InvalidEnvironmentError, match="no random action changed the observation"):
-        ball().check({"push": jnp.float32(0.0)})
+        check(ball(), {"push": jnp.float32(0.0)})
     with pytest.raises(InvalidEnvironmentError, match=r"must hold arrays only, got 0\.3"):
-        ball().check({"push": 0.3})
+        check(ball(), {"push": 0.3})
 
 
 def test_a_sound_environment_passes_with_what_was_seen():
@@ -307,18 +281,21 @@ def test_point_mazes_pass(name):
 
 
 def test_cached_and_very_long_episodes_pass():
-    from deepcrl.envs import make
+    from deepcrl.envs import check, make
 
-    report = make("point_u_maze", episode_length=2000, goal_reset="cached")[0].check()
+    report = check(make("point_u_maze", episode_length=2000, goal_reset="cached")[0])
     assert (report.env_steps, report.episodes) == (16_000, 0)
     assert np.isnan(report.mean_episode_length)
 
 
 def test_a_single_start_or_a_single_goal_is_no_breach():
-    from deepcrl.envs import make
+    from deepcrl.envs import check, make
 
     env, params = make("point_u_maze_single", episode_length=5)
-    assert env.check(params).distinct_goals == 1
+    assert check(env, params).distinct_goals == 1
+    with pytest.warns(UserWarning, match="All keys gave one start and one goal"):
+        report = check(env, eqx.tree_at(lambda p: p.start_noise, params, jnp.float32(0.0)))
+    assert (report.distinct_starts, report.distinct_goals) == (1, 1)
 
 
 def test_typed_keys_in_the_state_pass():
@@ -337,10 +314,46 @@ def test_typed_keys_in_the_state_pass():
         x = jnp.clip(inner.x + params["push"] * action + 0.1 * jr.normal(now, (2,)), -1.0, 1.0)
         return KeyState(x, inner.goal, inner.count, noise), jnp.sum(x), jnp.zeros((), bool)
 
-    report = ball(reset_env=reset_env, step_env=step_env).check()
+    from deepcrl.envs import check
+
+    report = check(ball(reset_env=reset_env, step_env=step_env))
     assert report.mean_episode_length == 10.0
 
 
-def test_params_of_the_kind_that_gymnax_has_are_asked_for():
+def test_what_the_base_class_owns_is_left_to_it():
+    for name in ("reset", "step"):
+        with pytest.raises(TypeError, match="must not have a `reset` or `step` of its own: write `reset_env`"):
+            ball(**{name: lambda self, *args: None})
     with pytest.raises(TypeError, match=r"`Broken.default_params` must be a property, got a method: put `@property`"):
         ball(default_params=lambda self: {"push": jnp.float32(0.3)})
+
+
+def test_bounds_made_by_jnp_serve_inside_programs():
+    """A program that is traced would make tracers of them."""
+    from deepcrl.envs import check, VectorEnv
+
+    def action_space(self, params):
+        from deepcrl.envs import Box
+
+        return Box(jnp.full(2, -2.0), 2.0 * jnp.ones(2))
+
+    env = ball(action_space=action_space)
+    assert check(env) == check(ball())
+    scaled = jax.jit(lambda action: VectorEnv(env, 3).action_space().from_unit(action))(jnp.ones(2))
+    assert scaled.tolist() == [2.0, 2.0]
+
+
+def test_bounds_that_are_not_known_when_a_program_is_built_are_refused():
+    from deepcrl.envs import Box
+
+    with pytest.raises(TypeError, match="bounds of a `Box` must be known when a program is built"):
+        jax.jit(lambda limit: jnp.asarray(Box(-limit, limit, (2,)).high))(jnp.float32(2.0))
+
+
+def test_no_trainer_is_built_on_shapes_that_disagree():
+    from deepcrl import make_train
+    from deepcrl.envs import InvalidEnvironmentError
+
+    env = ball(observe=replaced(observation=lambda x, g: jnp.append(x, 0.0)))
+    with pytest.raises(InvalidEnvironmentError, match=r"`observation` of `reset` must be float32 of shape \(2,\)"):
+        make_train(tiny(env=env, episode_length=10))

@@ -181,14 +181,14 @@ def test_vmap_matches_a_loop(run):
 
 def test_a_step_of_all_is_the_step_of_each(run):
     """With none of them at its end, with few, and with all: each case has its own way to the next episodes."""
-    from deepcrl.envs._api import batched_step
+    from deepcrl.envs import VectorEnv
 
     env, params, key = run["env"], run["params"], run["keys"][0]
-    step, state = jax.jit(ft.partial(batched_step, env, params)), run["first"][1]
+    step, state = jax.jit(VectorEnv(env, LANES).step), run["first"][1]
     for late in ([], [1], [0, 1, 2]):
         time = state.time.at[jnp.array(late, int)].set(env.episode_length - 1)
         states = eqx.tree_at(lambda state: state.time, state, time)
-        together = step(states, run["actions"][:, 0], key=key)
+        together = step(key, states, run["actions"][:, 0], params)
         assert np.flatnonzero(together[4]).tolist() == late
         for i, one_key in enumerate(jr.split(key, LANES)):
             alone = jitted(env)[1](one_key, take(states, i), run["actions"][i, 0], params)

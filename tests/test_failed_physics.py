@@ -130,17 +130,17 @@ def test_a_lane_without_failed_steps_has_none_to_load(tmp_path):
 
 def test_a_robot_that_broke_down_breaks_down_again():
     from deepcrl import envs
-    from deepcrl.envs._api import batched_reset, batched_step
     from deepcrl.train._collected import Failures
 
     env, params = envs.make("reacher", engine="native")
-    _, state = batched_reset(env, params, 3, key=jr.key(0))
+    many = envs.VectorEnv(env, 3)
+    _, state = many.reset(jr.key(0), params)
     size = env.action_space(params).shape[0]
     action = jnp.linspace(-1.0, 1.0, 3 * size).reshape(3, size)
     failures = Failures.none(state.inner, size)
 
     def step(state, failures):
-        *_, info = batched_step(env, params, state, action, key=jr.key(1))
+        *_, info = many.step(jr.key(1), state, action, params)
         return failures.after(info["failed"], state.inner, action)
 
     step = jax.jit(step)

@@ -277,11 +277,11 @@ def test_the_observation_matches_mujoco_s_data(model, key, paper):
 def steps():
     """Three steps of 17 robots in the U maze, each driving a joint of its own; the third step ends the episode."""
     from deepcrl import envs
-    from deepcrl.envs._api import batched_reset, batched_step
 
     env, params = envs.make("humanoid_u_maze", episode_length=3, engine="native", reward="dense")
-    obs, state = jax.jit(lambda key: batched_reset(env, params, 17, key=key))(jr.key(0))
-    step = jax.jit(lambda state, action, key: batched_step(env, params, state, action, key=key))
+    many = envs.VectorEnv(env, 17)
+    obs, state = jax.jit(many.reset)(jr.key(0), params)
+    step = jax.jit(lambda state, action, key: many.step(key, state, action, params))
     trace = [(obs, state)]
     for i in range(3):
         trace.append(step(trace[-1][1], 0.5 * jnp.eye(17), jr.key(1 + i)))
@@ -434,7 +434,7 @@ def test_random_actions_keep_the_contract():
     from deepcrl import envs
 
     env, params = envs.make("humanoid_u_maze", episode_length=40, engine="native")
-    report = env.check(params)
+    report = envs.check(env, params)
     assert report.distinct_goals > 1 and report.mean_episode_length > 5
 
 

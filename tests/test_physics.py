@@ -226,18 +226,18 @@ _NEVER_HANGS = """
     import jax, jax.numpy as jnp, jax.random as jr, numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
     from deepcrl import envs
-    from deepcrl.envs._api import batched_reset, batched_step
 
     env, params = envs.make("ant_u_maze", engine="native")
+    many = envs.VectorEnv(env, 4)
 
     def run(key):  # one lane: four environments, 20 steps
         reset_key, steps_key = jr.split(key)
-        obs, state = batched_reset(env, params, 4, key=reset_key)
+        obs, state = many.reset(reset_key, params)
 
         def step(state, key):
             action_key, step_key = jr.split(key)
             action = jr.uniform(action_key, (4, 8), minval=-1.0, maxval=1.0)
-            obs, state, *_ = batched_step(env, params, state, action, key=step_key)
+            obs, state, *_ = many.step(step_key, state, action, params)
             return state, obs.observation
 
         return jax.lax.scan(step, state, jr.split(steps_key, 20))[1]

@@ -29,15 +29,15 @@ def resident_bytes() -> int:
 def walk(name: str, engine: str, env_steps: int, num_envs: int) -> tuple[int, int, list[int]]:
     """Failed steps, observations with a number that is not finite, and resident bytes after each call."""
     from deepcrl import envs
-    from deepcrl.envs._api import batched_reset, batched_step
 
     env, params = envs.make(name, engine=engine)
+    many = envs.VectorEnv(env, num_envs)
     space = env.action_space(params)
 
     def step(state, key):
         action_key, step_key = jr.split(key)
         action = jax.vmap(space.sample)(jr.split(action_key, num_envs))
-        obs, state, *_, info = batched_step(env, params, state, action, key=step_key)
+        obs, state, *_, info = many.step(step_key, state, action, params)
         bad = sum(
             jnp.sum(~jnp.isfinite(leaf).all(axis=-1)) for leaf in jax.tree.leaves((obs, info["final_observation"]))
         )
@@ -48,7 +48,7 @@ def walk(name: str, engine: str, env_steps: int, num_envs: int) -> tuple[int, in
         state, counts = jax.lax.scan(step, state, jr.split(key, CALL))
         return state, jax.tree.map(jnp.sum, counts)
 
-    _, state = jax.jit(lambda key: batched_reset(env, params, num_envs, key=key))(jr.key(0))
+    _, state = jax.jit(many.reset)(jr.key(0), params)
     failed, bad, memory = 0, 0, []
     for number in range(-(-env_steps // (CALL * num_envs))):
         state, counts = call(state, jr.key(number))

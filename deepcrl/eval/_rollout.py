@@ -9,8 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .._typing import Key
-from ..envs import AbstractGoalEnv, EnvState, GoalObservation
-from ..envs._api import batched_reset, batched_step
+from ..envs import AbstractGoalEnv, EnvState, GoalObservation, VectorEnv
 
 
 Policy = Callable[..., Array]  # (observation, goal, key=...) -> action in [-1, 1], per sample
@@ -81,8 +80,9 @@ def rollout_episodes(
     **Returns:** the first episode of every environment.
     """
     reset_key, steps_key = jr.split(key)
-    obs, state = batched_reset(env, params, num_envs, key=reset_key)
-    action_space = env.action_space(params)
+    envs = VectorEnv(env, num_envs)
+    obs, state = envs.reset(reset_key, params)
+    action_space = envs.action_space(params)
 
     def step(
         carry: tuple[GoalObservation, EnvState, Bool[Array, " env"]], key: Key
@@ -92,7 +92,7 @@ def rollout_episodes(
         action = jax.vmap(lambda o, g, k: action_space.from_unit(policy(o, g, key=k)))(
             obs.observation, obs.desired_goal, jr.split(act_key, num_envs)
         )
-        new_obs, state, _, terminated, truncated, info = batched_step(env, params, state, action, key=step_key)
+        new_obs, state, _, terminated, truncated, info = envs.step(step_key, state, action, params)
         seen = obs if keep_obs else None
         told = {name: info[name] for name in ("success", "distance", "failed")}
         record = Episodes(obs=seen, alive=alive, **told)

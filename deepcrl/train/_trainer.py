@@ -15,8 +15,8 @@ from .._random import as_key, stream
 from .._tree import tree_bytes
 from .._typing import IntScalar, Key
 from ..agents import Batch, Hypers, Outcome
-from ..envs import EnvState, GoalObservation
-from ..envs._api import batched_reset, batched_step
+from ..envs import EnvState, GoalObservation, VectorEnv
+from ..envs._check import check_shapes
 from ..eval import EvalMetrics, evaluate
 from ..replay import goals_from_name, QueueState, Transition
 from ._acting import acting_policy
@@ -41,6 +41,7 @@ class Trainer:
         self.config = config
         self.agent = config.make_agent()
         self.env, self.env_params = config.make_env()
+        self.envs = VectorEnv(self.env, config.num_envs)
         self.eval_env, self.eval_env_params = config.make_eval_env()
         self.spec = env_spec(self.env, self.env_params)
         self.queue = config.queue()
@@ -126,7 +127,7 @@ class Trainer:
 
     def _fresh_lane(self, key: Key, hypers: Hypers) -> TrainState:
         agent_key, env_key, root_key = jr.split(key, 3)
-        obs, env_state = batched_reset(self.env, self.env_params, self.config.num_envs, key=env_key)
+        obs, env_state = self.envs.reset(env_key, self.env_params)
         return TrainState(
             agent=self.agent.init(self.spec, key=agent_key),
             hypers=refuse_hidden_width(hypers),
@@ -169,7 +170,7 @@ class Trainer:
 
     @jax.named_scope("deepcrl.collect")
     def _collect(self, state: TrainState) -> tuple[TrainState, Spread]:
-        action_space = self.env.action_space(self.env_params)
+        action_space = self.envs.action_space(self.env_params)
         policy = acting_policy(*self.agent.collecting(state.agent, state.hypers), self.config.collect_actions)
 
         def step(
@@ -181,8 +182,8 @@ class Trainer:
                 obs.observation, obs.desired_goal, jr.split(act_key, self.config.num_envs)
             )
             env_action = jax.vmap(action_space.from_unit)(action)
-            new_obs, new_env_state, reward, terminated, truncated, info = batched_step(
-                self.env, self.env_params, env_state, env_action, key=step_key
+            new_obs, new_env_state, reward, terminated, truncated, info = self.envs.step(
+                step_key, env_state, env_action, self.env_params
             )
             failures = failures.after(info["failed"], env_state.inner, env_action)
             end = info["final_observation"] if self.agent.needs_outcome else None
@@ -291,13 +292,17 @@ def make_train(config: Config, *, hypers: Hypers | None = None) -> Trainer:
 
     **Returns:** a [`deepcrl.Trainer`][].
 
-    **Raises:** `MemoryError` if one lane's state cannot fit the device.
+    **Raises:** `MemoryError` if one lane's state cannot fit the device; [`deepcrl.envs.InvalidEnvironmentError`][] if the
+    environment returns other shapes than its spaces say.
     """
     if not isinstance(config, Config):
         raise TypeError(f"`make_train` takes a `Config`, got {config!r}.")
     if hypers is not None:
         check_hypers(hypers, config.agent)
     trainer = Trainer(config, None if hypers is None else lane_sizes(hypers))
+    check_shapes(trainer.env, trainer.env_params)
+    if config.eval_env is not None:
+        check_shapes(trainer.eval_env, trainer.eval_env_params)
     check_memory(trainer, lanes=1)
     return trainer
 

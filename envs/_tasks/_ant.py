@@ -76,11 +76,11 @@ class Ant(AbstractMujocoEnv):
         """Noise and radius as published; the arena's own."""
         return ant_params(self.arena.default_params)
 
-    def observation_space(self, params: RobotParams) -> GoalObservation:
+    def observation_space(self, params: RobotParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         return ant_spaces(self.arena.bounds())
 
-    def action_space(self, params: RobotParams) -> Box:
+    def action_space(self, params: RobotParams | None = None) -> Box:
         """Share of the greatest torque, for each joint."""
         return Box(-1.0, 1.0, (8,))
 

@@ -77,11 +77,11 @@ class AntBall(AbstractMujocoEnv):
         """Noise and radius as published; the arena's own."""
         return ant_params(self.arena.default_params)
 
-    def observation_space(self, params: RobotParams) -> GoalObservation:
+    def observation_space(self, params: RobotParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         return ant_spaces(self.arena.bounds(), extra=self.arena.bounds())
 
-    def action_space(self, params: RobotParams) -> Box:
+    def action_space(self, params: RobotParams | None = None) -> Box:
         """Share of the greatest torque, for each joint."""
         return Box(-1.0, 1.0, (8,))
 
@@ -174,12 +174,12 @@ class AntPush(AbstractMujocoEnv):
         """Noise and radius as published."""
         return ant_params(())
 
-    def observation_space(self, params: RobotParams) -> GoalObservation:
+    def observation_space(self, params: RobotParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         bounds = np.full(2, -20.0), np.full(2, 40.0)
         return ant_spaces(bounds, extra=bounds)
 
-    def action_space(self, params: RobotParams) -> Box:
+    def action_space(self, params: RobotParams | None = None) -> Box:
         """Share of the greatest torque, for each joint."""
         return Box(-1.0, 1.0, (8,))
 

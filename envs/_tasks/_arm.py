@@ -182,11 +182,11 @@ class ArmCube(AbstractArm):
             success_radius=jnp.float32(0.1),
         )
 
-    def observation_space(self, params: CubeParams) -> GoalObservation:
+    def observation_space(self, params: CubeParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         return GoalObservation(space((FAR, 3), _JOINTS, _PLACE, _SPEED, _GAP), space((FAR, 3)), space((FAR, 3)))
 
-    def action_space(self, params: CubeParams) -> Box:
+    def action_space(self, params: CubeParams | None = None) -> Box:
         """Four joints' targets, and the fingers."""
         return Box(-1.0, 1.0, (5,))
 
@@ -227,11 +227,11 @@ class ArmReach(AbstractArm):
         goal = UniformBox(jnp.array([0.0, 0.5, 0.3]), jnp.array([0.2, 0.2, 0.2]))
         return ReachParams(goal=goal, success_radius=jnp.float32(0.1))
 
-    def observation_space(self, params: ReachParams) -> GoalObservation:
+    def observation_space(self, params: ReachParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         return GoalObservation(space(_JOINTS, _PLACE, _SPEED), space(_PLACE), space(_PLACE))
 
-    def action_space(self, params: ReachParams) -> Box:
+    def action_space(self, params: ReachParams | None = None) -> Box:
         """Four joints' targets."""
         return Box(-1.0, 1.0, (4,))
 
@@ -278,12 +278,12 @@ class ArmGrasp(AbstractArm):
             openness_radius=jnp.float32(0.02),
         )
 
-    def observation_space(self, params: GraspParams) -> GoalObservation:
+    def observation_space(self, params: GraspParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         goal = space((FAR, 6), _GAP)
         return GoalObservation(space((FAR, 3), _JOINTS, _PLACE, _SPEED, _PLACE, _PLACE, _GAP), goal, goal)
 
-    def action_space(self, params: GraspParams) -> Box:
+    def action_space(self, params: GraspParams | None = None) -> Box:
         """Four joints' targets, and the fingers."""
         return Box(-1.0, 1.0, (5,))
 

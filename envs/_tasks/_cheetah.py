@@ -71,12 +71,12 @@ class Cheetah(AbstractMujocoEnv):
             success_radius=jnp.float32(0.5),
         )
 
-    def observation_space(self, params: CheetahParams) -> GoalObservation:
+    def observation_space(self, params: CheetahParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         seen = space((_FAR, 1), (10.0, 1), (1000.0, 1), (4.0, 6), (200.0, 9))
         return GoalObservation(seen, space((_FAR, 1)), space((_FAR, 1)))
 
-    def action_space(self, params: CheetahParams) -> Box:
+    def action_space(self, params: CheetahParams | None = None) -> Box:
         """Share of the greatest torque, for each joint."""
         return Box(-1.0, 1.0, (6,))
 

@@ -78,12 +78,12 @@ class HandCube(AbstractMujocoEnv):
             success_radius=jnp.float32(0.1),
         )
 
-    def observation_space(self, params: CubeParams) -> GoalObservation:
+    def observation_space(self, params: CubeParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         seen = space((FAR, 3), (2.0, 3), (100.0, 3), (0.5, 1), (100.0, 1))
         return GoalObservation(seen, space((FAR, 3)), space((FAR, 3)))
 
-    def action_space(self, params: CubeParams) -> Box:
+    def action_space(self, params: CubeParams | None = None) -> Box:
         """Where to, and the fingers."""
         return Box(-1.0, 1.0, (4,))
 

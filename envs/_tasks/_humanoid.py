@@ -101,7 +101,7 @@ class Humanoid(AbstractMujocoEnv):
             success_radius=jnp.float32(0.5),
         )
 
-    def observation_space(self, params: RobotParams) -> GoalObservation:
+    def observation_space(self, params: RobotParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         low, high = self.arena.bounds()
         goal_low, goal_high = np.append(low, -2.0), np.append(high, 10.0)
@@ -114,7 +114,7 @@ class Humanoid(AbstractMujocoEnv):
             Box(goal_low, goal_high),
         )
 
-    def action_space(self, params: RobotParams) -> Box:
+    def action_space(self, params: RobotParams | None = None) -> Box:
         """Share of the greatest torque, for each joint."""
         return Box(-1.0, 1.0, (17,))
 

@@ -94,7 +94,7 @@ class PointMaze(AbstractGoalEnv):
             success_radius=jnp.float32(0.5),
         )
 
-    def observation_space(self, params: PointMazeParams) -> GoalObservation:
+    def observation_space(self, params: PointMazeParams | None = None) -> GoalObservation:
         """Positions within the outer walls, velocities up to the top speed."""
         low = self.to_goal(np.full(2, -0.5, np.float32))
         high = self.to_goal(np.array(self.maze.shape, np.float32) - 0.5)
@@ -102,7 +102,7 @@ class PointMaze(AbstractGoalEnv):
         ones = np.ones(2, np.float32)
         return GoalObservation(Box(np.concatenate([low, -ones]), np.concatenate([high, ones])), goal, goal)
 
-    def action_space(self, params: PointMazeParams) -> Box:
+    def action_space(self, params: PointMazeParams | None = None) -> Box:
         """A push along each axis."""
         return Box(-1.0, 1.0, (2,))
 

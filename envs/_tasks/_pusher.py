@@ -109,12 +109,12 @@ class Pusher(AbstractMujocoEnv):
             success_radius=jnp.float32(0.1),
         )
 
-    def observation_space(self, params: PusherParams) -> GoalObservation:
+    def observation_space(self, params: PusherParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         place = space((20.0, 3))
         return GoalObservation(space((4.0, 7), (2.0, 3), (20.0, 3), (200.0, 7)), place, place)
 
-    def action_space(self, params: PusherParams) -> Box:
+    def action_space(self, params: PusherParams | None = None) -> Box:
         """Share of the greatest torque, for each joint."""
         return Box(-1.0, 1.0, (7,))
 

@@ -70,12 +70,12 @@ class Reacher(AbstractMujocoEnv):
             success_radius=jnp.float32(0.05),
         )
 
-    def observation_space(self, params: ReacherParams) -> GoalObservation:
+    def observation_space(self, params: ReacherParams | None = None) -> GoalObservation:
         """Generous: nothing is clipped to it."""
         place = space((0.3, 3))
         return GoalObservation(space((1.0, 4), (0.3, 3), (20.0, 3)), place, place)
 
-    def action_space(self, params: ReacherParams) -> Box:
+    def action_space(self, params: ReacherParams | None = None) -> Box:
         """Share of the greatest torque, for each joint."""
         return space((1.0, 2))
 
