@@ -159,13 +159,6 @@ def corner(tree, like):
     return structure.unflatten(first(a, b.shape) for a, b in zip(jax.tree.leaves(tree), leaves, strict=True))
 
 
-def padded(tree, like):
-    """The other way round: zeros for all that only the larger network holds."""
-    leaves, structure = jax.tree.flatten(like)
-    pad = lambda leaf, like: jnp.zeros_like(like).at[tuple(slice(0, size) for size in leaf.shape)].set(leaf)
-    return structure.unflatten(pad(a, b) for a, b in zip(jax.tree.leaves(tree), leaves, strict=True))
-
-
 def program_text(function, *args):
     """What a function computes, to be compared with others."""
     with unchecked():

@@ -11,7 +11,7 @@ import jax.tree_util as jtu
 import numpy as np
 import pytest
 from references import random_td_batch
-from strategies import agent_text, corner, fresh_state, padded, program_text, tiny, unchecked
+from strategies import agent_text, fresh_state, program_text, tiny, unchecked
 
 
 SMALL = {"width": 8, "depth": 8}
@@ -107,28 +107,6 @@ def test_lanes_of_updates_are_single_updates(kind):
     single = jax.jit(update)(states[1], hypers[1])
     for mine, alone in zip(jtu.tree_leaves(lanes), jtu.tree_leaves(single), strict=True):
         np.testing.assert_allclose(mine[1], alone, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("kind", ["CRL", *(kind for kind in KINDS if kind != "Random")])
-def test_updates_of_a_padded_state_are_those_of_the_narrow_one(kind):
-    wide = tiny().agent if kind == "CRL" else config(kind).agent
-    narrow = wide.at_size(width=5)
-    states = [fresh_state(agent, 4, 2, 2) for agent in (narrow, wide)]
-    batch = random_td_batch(jr.key(1), 6, observation_size=4, goal_size=2, action_size=2)
-
-    def learnt(agent, state, hypers):
-        update = lambda state, key: agent.update(state, batch, hypers, key=key)
-        state, metrics = jax.lax.scan(update, state, jr.split(jr.key(0), 3))
-        return state, metrics, agent.value(state, batch.observation[0], batch.goal[0], hypers)
-
-    desired = jax.jit(lambda state, hypers: learnt(narrow, state, hypers))(states[0], narrow.hypers())
-    hypers = dataclasses.replace(wide.hypers(), width=jnp.int32(5))
-    actual = jax.jit(lambda state, hypers: learnt(wide, state, hypers))(padded(*states), hypers)
-    inside = (corner(actual[0], states[0]), *actual[1:])
-    for (path, mine), alone in zip(jtu.tree_leaves_with_path(inside), jtu.tree_leaves(desired), strict=True):
-        np.testing.assert_allclose(mine, alone, rtol=1e-3, atol=1e-4, err_msg=jtu.keystr(path))
-    for mine, alone in zip(jtu.tree_leaves(actual[0]), jtu.tree_leaves(padded(inside[0], states[1])), strict=True):
-        np.testing.assert_array_equal(mine, alone)  # exactly zero outside
 
 
 def test_lanes_of_an_agent_without_networks_have_no_width():

@@ -9,7 +9,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
-from strategies import corner, padded, unchecked
+from strategies import unchecked
 
 
 WIDTH, BLOCKS = 8, 3
@@ -91,59 +91,12 @@ def build(name, blocks=BLOCKS, width=WIDTH):
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_trunk_is_the_plain_loop_whole_and_masked(name):
-    from deepcrl.nn import Active
-
     trunk, network, _ = build(name)
     x = jr.normal(jr.key(2), (WIDTH,))
-    call = eqx.filter_jit(lambda network, x, blocks: network(x, Active(blocks)))
+    call = eqx.filter_jit(lambda network, x, blocks: network(x, blocks))
     for blocks in (BLOCKS, 1, 0):
         desired = looped(network, trunk, np.asarray(x, np.float64), blocks)
         np.testing.assert_allclose(call(network, x, jnp.int32(blocks)), desired, rtol=2e-5, atol=2e-5)
-
-
-def narrow_and_padded(name):
-    """Two encoders that should be the same: of width 5, with noise on every weight, and padded with zeros to width 8."""
-    from deepcrl.nn import Encoder, Trunk
-
-    switches = SWITCHES[name]
-    trunk = Trunk(final_norm=switches.get("norm") != "none", **switches)
-    make = lambda width: eqx.filter_jit(lambda key: Encoder(6, 2, width, BLOCKS, trunk=trunk, key=key))(jr.key(1))
-    noise = np.random.default_rng(0)
-    noisy = lambda leaf: leaf + jnp.asarray(0.3 * noise.normal(size=leaf.shape), jnp.float32)
-    narrow = jtu.tree_map(noisy, make(5))
-    return narrow, padded(narrow, make(WIDTH))
-
-
-@eqx.filter_jit
-def outputs_and_gradients(network, active):
-    x = jr.normal(jr.key(2), (6,))
-    loss = lambda network: jnp.sum(jnp.sin(network(x, active)))
-    return network(x, active), network.hidden(x, active), eqx.filter_grad(loss)(network)
-
-
-@pytest.mark.parametrize("name", SWITCHES)
-def test_a_padded_network_is_the_narrow_one_and_its_padding_stays_zero(name):
-    from deepcrl.nn import Active
-
-    narrow, wide = narrow_and_padded(name)
-    for blocks in (BLOCKS, 1):
-        output, hidden, grads = outputs_and_gradients(wide, Active(jnp.int32(blocks), jnp.int32(5)))
-        desired = outputs_and_gradients(narrow, Active(jnp.int32(blocks)))
-        assert (hidden[5:] == 0.0).all()
-        inside = corner(grads, narrow)
-        for a, b in zip(jtu.tree_leaves((output, hidden[:5], inside)), jtu.tree_leaves(desired), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
-        for a, b in zip(jtu.tree_leaves(grads), jtu.tree_leaves(padded(inside, grads)), strict=True):
-            np.testing.assert_array_equal(a, b)  # exactly zero outside
-
-
-@pytest.mark.parametrize("name", ["paper", "rms", "hyperspherical", "simba", "bronet"])  # every norm in every place
-def test_a_norm_that_counts_the_padding_is_not_the_narrow_one_s(name):
-    from deepcrl.nn import Active
-
-    narrow, wide = narrow_and_padded(name)
-    actual, desired = outputs_and_gradients(wide, Active())[0], outputs_and_gradients(narrow, Active())[0]
-    assert np.abs(actual - desired).max() > 1e-2
 
 
 SIZES = {  # of one block of width 8: kernels, biases, scales and shifts

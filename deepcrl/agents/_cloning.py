@@ -15,7 +15,7 @@ from ..nn import GaussianPolicy, Trunk
 from ..nn._trunk import PAPER_TRUNK
 from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import adam_step, init_adam
-from ._settings import active_parts, check_settings, network_sizes, own_hypers
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
 from ._soft import gaussian_action
 
 
@@ -71,7 +71,7 @@ def _update(
     self: Any, state: CloningState, batch: Batch, hypers: Hypers, *, key: Key
 ) -> tuple[CloningState, CloningMetrics]:
     """One Adam step on the mean negative log density of the batch's actions."""
-    active, _ = active_parts(self, hypers)
+    active, _ = active_blocks(self, hypers)
 
     def loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
         def judge(observation: Array, goal: Array, action: Array) -> tuple[Scalar, Array]:

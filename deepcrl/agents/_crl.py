@@ -26,7 +26,7 @@ from ..nn import GaussianPolicy, GoalEncoder, StateActionEncoder, Trunk
 from ..nn._trunk import PAPER_TRUNK
 from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import adam_step, init_adam
-from ._settings import active_parts, check_settings, network_sizes, own_hypers
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
 from ._soft import ActorMetrics, AlphaMetrics, gaussian_action, soft_step
 
 
@@ -220,14 +220,14 @@ class CRL(AbstractAgent):
         r"""$f(\phi(s, a), \psi(g))$, by default at $a = \tanh(\mu(s, g))$."""
         if action is None:
             action = gaussian_action(self, state.policy, observation, goal, hypers)
-        _, active = active_parts(self, hypers)
+        _, active = active_blocks(self, hypers)
         norm = _OUTPUT_NORMS[self.output_norm]
         phi, psi = state.critic.sa_encoder(observation, action, active), state.critic.goal_encoder(goal, active)
         return energy_from_name(self.energy)(norm(phi), norm(psi))
 
     def update(self, state: CRLState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[CRLState, CRLMetrics]:
         """One update of policy, entropy weight and critic, as the class's docstring has it."""
-        _, critic_active = active_parts(self, hypers)
+        _, critic_active = active_blocks(self, hypers)
         # All three gradients are taken at the old critic and the old alpha, so the order in which they are computed
         # is free: the critic's comes first because the policy's loss takes the goal embeddings over from it.
         with jax.named_scope("deepcrl.critic"):
@@ -260,7 +260,7 @@ class CRL(AbstractAgent):
     def _critic_loss(
         self, critic: Critic, batch: Batch, hypers: Hypers
     ) -> tuple[Scalar, tuple[ContrastiveMetrics, Float[Array, "batch repr"]]]:
-        _, active = active_parts(self, hypers)
+        _, active = active_blocks(self, hypers)
         phi = jax.vmap(critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, batch.action, active)
         psi = jax.vmap(critic.goal_encoder, in_axes=(0, None))(batch.goal, active)
         norm = jax.vmap(_OUTPUT_NORMS[self.output_norm])

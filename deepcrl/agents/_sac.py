@@ -16,7 +16,7 @@ from ..nn import GaussianPolicy, Trunk, TwinCritic
 from ..nn._trunk import PAPER_TRUNK
 from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import init_adam, polyak
-from ._settings import active_parts, check_settings, network_sizes, own_hypers
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
 from ._soft import ActorMetrics, AlphaMetrics, gaussian_action, soft_step
 from ._td import bootstrap_targets, critic_step, pair_values, TDMetrics
 
@@ -161,13 +161,13 @@ class SAC(AbstractAgent):
         r"""$\min_k Q_k(s, g, a)$, by default at $a = \tanh(\mu(s, g))$."""
         if action is None:
             action = gaussian_action(self, state.policy, observation, goal, hypers)
-        _, critic_active = active_parts(self, hypers)
+        _, critic_active = active_blocks(self, hypers)
         return jnp.min(state.critic(observation, goal, action, critic_active))
 
     def update(self, state: SACState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[SACState, SACMetrics]:
         """One update of critics, policy, entropy weight and targets, as the class's docstring has it."""
         target_key, actor_key = jr.split(key)
-        actor_active, critic_active = active_parts(self, hypers)
+        actor_active, critic_active = active_blocks(self, hypers)
 
         def next_value(observation: Float[Array, " obs"], goal: Float[Array, " goal"], key: Key) -> Scalar:
             action, log_prob = state.policy(observation, goal, actor_active).sample_and_log_prob(key=key)

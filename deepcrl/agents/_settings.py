@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from .._errors import check_choice, check_flag, check_integer, check_number
-from ..nn import Active, blocks_of_depth, Trunk
+from .._typing import IntScalar
+from ..nn import blocks_of_depth, Trunk
 from ._api import Hypers
 
 
@@ -52,7 +53,7 @@ def network_sizes(agent: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return actor_sizes, critic_sizes
 
 
-def active_parts(agent: Any, hypers: Hypers) -> tuple[Active, Active]:
-    """What of the policy and of the critic's networks is switched on in a lane."""
+def active_blocks(agent: Any, hypers: Hypers) -> tuple[IntScalar, IntScalar]:
+    """How many blocks of the policy and of the critic's networks are switched on in a lane."""
     actor_blocks, critic_blocks = (getattr(hypers, name) // agent.trunk.block_depth for name in _DEPTHS)
-    return Active(actor_blocks, hypers.width), Active(critic_blocks, hypers.width)
+    return actor_blocks, critic_blocks

@@ -15,7 +15,7 @@ from .._typing import Key, Scalar
 from ..nn import GaussianPolicy
 from ._api import Batch, Hypers
 from ._optim import adam_step
-from ._settings import active_parts
+from ._settings import active_blocks
 
 
 class ActorMetrics(eqx.Module):
@@ -44,7 +44,7 @@ def gaussian_action(
     agent: Any, policy: GaussianPolicy, observation: Array, goal: Array, hypers: Hypers, key: Key | None = None
 ) -> Float[Array, " action"]:
     r"""A sample of the policy, or $\tanh(\mu)$ where no key is given."""
-    distribution = policy(observation, goal, active_parts(agent, hypers)[0])
+    distribution = policy(observation, goal, active_blocks(agent, hypers)[0])
     return distribution.mode if key is None else distribution.sample(key=key)
 
 
@@ -61,7 +61,7 @@ def soft_step(
     $\mathbb{E}[\alpha \log \pi(a | s, g) - \mathrm{judge}(a)]$, and of $\log \alpha$ on $\alpha\, (H - H^*)$, with $H$ the
     entropy and $H^*$ = `target_entropy` per action dimension.
     """
-    actor_active, _ = active_parts(agent, hypers)
+    actor_active, _ = active_blocks(agent, hypers)
     alpha = jnp.exp(state.log_alpha)
 
     def actor_loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:

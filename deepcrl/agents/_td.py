@@ -9,9 +9,9 @@ import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
 from .._tree import tree_norm
-from .._typing import Key, Scalar
+from .._typing import IntScalar, Key, Scalar
 from ..losses import td_loss, td_target
-from ..nn import Active, TwinCritic
+from ..nn import TwinCritic
 from ._api import Batch
 from ._optim import adam_step
 
@@ -34,7 +34,7 @@ def critic_step(
     opt_state: PyTree,
     target: Float[Array, " batch"],
     batch: Batch,
-    active: Active,
+    active: IntScalar,
     learning_rate: Scalar,
 ) -> tuple[TwinCritic, PyTree, TDMetrics]:
     """One Adam step of both critics towards the targets."""
@@ -54,7 +54,7 @@ def pair_values(
     observation: Float[Array, "batch obs"],
     goal: Float[Array, "batch goal"],
     action: Float[Array, "batch action"],
-    active: Active,
+    active: IntScalar,
 ) -> Float[Array, "batch 2"]:
     """Both critics on a batch."""
     return jax.vmap(critic, in_axes=(0, 0, 0, None))(observation, goal, action, active)

@@ -17,7 +17,7 @@ from ..nn import DeterministicPolicy, Trunk, TwinCritic
 from ..nn._trunk import PAPER_TRUNK
 from ._api import AbstractAgent, AgentSpec, Batch, Hypers
 from ._optim import adam_step, init_adam, polyak
-from ._settings import active_parts, check_settings, network_sizes, own_hypers
+from ._settings import active_blocks, check_settings, network_sizes, own_hypers
 from ._td import bootstrap_targets, critic_step, TDMetrics
 
 
@@ -162,7 +162,7 @@ class TD3(AbstractAgent):
         deterministic: bool = False,
     ) -> Float[Array, " action"]:
         r"""$\mu(s, g)$, with exploration noise unless `deterministic`."""
-        action = state.policy(observation, goal, active_parts(self, hypers)[0])
+        action = state.policy(observation, goal, active_blocks(self, hypers)[0])
         noise = self.exploration_noise * jr.normal(key, action.shape)
         return action if deterministic else jnp.clip(action + noise, -1.0, 1.0)
 
@@ -175,14 +175,14 @@ class TD3(AbstractAgent):
         action: Float[Array, " action"] | None = None,
     ) -> Scalar:
         r"""$\min_k Q_k(s, g, a)$, by default at $a = \mu(s, g)$."""
-        actor_active, critic_active = active_parts(self, hypers)
+        actor_active, critic_active = active_blocks(self, hypers)
         if action is None:
             action = state.policy(observation, goal, actor_active)
         return jnp.min(state.critic(observation, goal, action, critic_active))
 
     def update(self, state: TD3State, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[TD3State, TD3Metrics]:
         """One update of the critics and, where it is due, of policy and targets, as the class's docstring has it."""
-        actor_active, critic_active = active_parts(self, hypers)
+        actor_active, critic_active = active_blocks(self, hypers)
 
         def next_value(observation: Float[Array, " obs"], goal: Float[Array, " goal"], key: Key) -> Scalar:
             action = state.target_policy(observation, goal, actor_active)
@@ -205,7 +205,7 @@ class TD3(AbstractAgent):
 
     def _delayed(self, state: TD3State, batch: Batch, hypers: Hypers) -> TD3State:
         """The update of policy and targets."""
-        actor_active, critic_active = active_parts(self, hypers)
+        actor_active, critic_active = active_blocks(self, hypers)
 
         def loss(policy: DeterministicPolicy) -> Scalar:
             def value(observation: Float[Array, " obs"], goal: Float[Array, " goal"]) -> Scalar:

@@ -1,6 +1,5 @@
 """Pure-functional networks, per sample: vmap them over a batch."""
 
-from ._active import Active as Active
 from ._blocks import BroNetBlock as BroNetBlock, ResidualBlock as ResidualBlock, SimbaBlock as SimbaBlock
 from ._distribution import TanhGaussian as TanhGaussian
 from ._layers import (

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from .._typing import IntScalar, Key
+from .._typing import Key
 from ._layers import activate, apply_norm, DenseLayer, make_linear, make_norm
 from ._trunk import PAPER_TRUNK, Trunk
 
@@ -27,10 +27,10 @@ class ResidualBlock(eqx.Module):
         """
         self.layers = tuple(DenseLayer(width, width, trunk, key=k) for k in jr.split(key, trunk.block_depth))
 
-    def branch(self, x: Float[Array, " width"], active_width: IntScalar | None = None) -> Float[Array, " width"]:
-        """What the block adds to its input; `active_width` as for [`deepcrl.nn.Active`][]."""
+    def branch(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        """What the block adds to its input."""
         for layer in self.layers:
-            x = layer(x, active_width)
+            x = layer(x)
         return x
 
     def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
@@ -69,9 +69,9 @@ class SimbaBlock(eqx.Module):
         self.narrow = make_linear(_SIMBA_EXPANSION * width, width, trunk, key=narrow_key)
         self.activation = trunk.activation
 
-    def branch(self, x: Float[Array, " width"], active_width: IntScalar | None = None) -> Float[Array, " width"]:
-        """What the block adds to its input; `active_width` as for [`deepcrl.nn.Active`][]."""
-        x = activate(self.wide(apply_norm(self.norm, x, active_width)), self.activation)  # pyright: ignore[reportCallIssue]
+    def branch(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        """What the block adds to its input."""
+        x = activate(self.wide(apply_norm(self.norm, x)), self.activation)  # pyright: ignore[reportCallIssue]
         return self.narrow(x)  # pyright: ignore[reportCallIssue]
 
 
@@ -101,10 +101,10 @@ class BroNetBlock(eqx.Module):
         self.linear = make_linear(width, width, trunk, key=linear_key)
         self.norm = make_norm(width, trunk)
 
-    def branch(self, x: Float[Array, " width"], active_width: IntScalar | None = None) -> Float[Array, " width"]:
-        """What the block adds to its input; `active_width` as for [`deepcrl.nn.Active`][]."""
-        x = self.linear(self.inner(x, active_width))  # pyright: ignore[reportCallIssue]
-        return apply_norm(self.norm, x, active_width)
+    def branch(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        """What the block adds to its input."""
+        x = self.linear(self.inner(x))  # pyright: ignore[reportCallIssue]
+        return apply_norm(self.norm, x)
 
 
 BLOCK_TYPES: dict[str, type[ResidualBlock | SimbaBlock | BroNetBlock]] = {

@@ -1,14 +1,11 @@
 r"""Dense layers with their norm and activation."""
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._typing import IntScalar, Key, Scalar
-from ._active import active_mean, without_idle
+from .._typing import Key, Scalar
 from ._trunk import PAPER_TRUNK, Trunk
 
 
@@ -50,10 +47,9 @@ class SphericalLinear(eqx.Module):
 class SphericalNorm(eqx.Module):
     r"""The projection on the sphere of radius $\sqrt{n}$: every feature is of order 1, and nothing is learned."""
 
-    def __call__(self, x: Float[Array, " width"], active_width: IntScalar | None = None) -> Float[Array, " width"]:
-        """The projection of one sample, in which only the first `active_width` features (by default all) count."""
-        size = jnp.float32(x.shape[0]) if active_width is None else active_width.astype(jnp.float32)
-        return x * _inverse_length(x) * jnp.sqrt(size)
+    def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
+        """The projection of one sample."""
+        return x * _inverse_length(x) * jnp.sqrt(jnp.float32(x.shape[0]))
 
 
 def _inverse_length(x: Float[Array, "*axes size"]) -> Float[Array, "*axes 1"]:
@@ -94,23 +90,15 @@ def make_norm(width: int, trunk: Trunk) -> eqx.Module:
     return makers[trunk.norm]()
 
 
-def apply_norm(norm: eqx.Module, x: Float[Array, " width"], width: IntScalar | None) -> Float[Array, " width"]:
-    """A norm of `make_norm`, over active units."""
-    if width is None or isinstance(norm, eqx.nn.Identity):
-        return norm(x)  # pyright: ignore[reportCallIssue]
-    if isinstance(norm, SphericalNorm):
-        return norm(x, width)
-    if isinstance(norm, eqx.nn.RMSNorm):
-        unit = x * jax.lax.rsqrt(active_mean(jnp.square(x), width) + NORM_EPS)
-        return norm.weight * unit  # pyright: ignore[reportOptionalOperand]
-    unit, _ = _standardised(x, width)
-    return norm.weight * unit + norm.bias  # pyright: ignore
+def apply_norm(norm: eqx.Module, x: Float[Array, " width"]) -> Float[Array, " width"]:
+    """A norm of `make_norm`."""
+    return norm(x)  # pyright: ignore[reportCallIssue]
 
 
-def _standardised(x: Float[Array, " width"], width: IntScalar | None) -> tuple[Float[Array, " width"], Scalar]:
-    """Active units with mean 0 and variance 1, and what they were multiplied by."""
-    centred = without_idle(x - active_mean(x, width), width)
-    inverse = jax.lax.rsqrt(active_mean(jnp.square(centred), width) + NORM_EPS)
+def _standardised(x: Float[Array, " width"]) -> tuple[Float[Array, " width"], Scalar]:
+    """With mean 0 and variance 1, and what it was multiplied by."""
+    centred = x - jnp.mean(x)
+    inverse = jax.lax.rsqrt(jnp.mean(jnp.square(centred)) + NORM_EPS)
     return centred * inverse, inverse
 
 
@@ -119,44 +107,34 @@ def activate(x: Float[Array, " width"], activation: str) -> Float[Array, " width
     return _ACTIVATIONS[activation](x)
 
 
+@jax.custom_vjp
 def norm_swish(
-    x: Float[Array, " width"],
-    scale: Float[Array, " width"],
-    shift: Float[Array, " width"],
-    active_width: IntScalar | None = None,
+    x: Float[Array, " width"], scale: Float[Array, " width"], shift: Float[Array, " width"]
 ) -> Float[Array, " width"]:
     r"""$\mathrm{swish}(\mathrm{scale} \cdot \mathrm{LayerNorm}(x) + \mathrm{shift})$, with a backward pass by hand.
 
     It keeps the normalised sample and one number for the backward pass and does the rest in two sweeps, where derivatives
-    by rule take four and keep twice as much. Reverse mode only. Only the first `active_width` features count, by default
-    all; scale and shift of the others must be zero, and so is the output.
+    by rule take four and keep twice as much. Reverse mode only.
     """
-    return _norm_swish(x, scale, shift, active_width)
+    return _norm_swish_forward(x, scale, shift)[0]
 
 
-@jax.custom_vjp
-def _norm_swish(x: Array, scale: Array, shift: Array, width: Array | None) -> Array:
-    return _norm_swish_forward(x, scale, shift, width)[0]
+def _norm_swish_forward(x: Array, scale: Array, shift: Array) -> tuple[Array, tuple[Array, ...]]:
+    unit, inverse = _standardised(x)
+    return jax.nn.silu(scale * unit + shift), (scale, shift, unit, inverse)
 
 
-def _norm_swish_forward(
-    x: Array, scale: Array, shift: Array, width: Array | None
-) -> tuple[Array, tuple[Array | None, ...]]:
-    unit, inverse = _standardised(x, width)
-    return jax.nn.silu(scale * unit + shift), (scale, shift, unit, inverse, width)
-
-
-def _norm_swish_backward(kept: tuple[Any, ...], grad: Array) -> tuple[Array, Array, Array, None]:
-    scale, shift, unit, inverse, width = kept
+def _norm_swish_backward(kept: tuple[Array, ...], grad: Array) -> tuple[Array, Array, Array]:
+    scale, shift, unit, inverse = kept
     inner = scale * unit + shift
     gate = jax.nn.sigmoid(inner)
     grad_shift = grad * gate * (1 + inner * (1 - gate))
     grad_unit = grad_shift * scale
-    grad_x = inverse * (grad_unit - active_mean(grad_unit, width) - unit * active_mean(grad_unit * unit, width))
-    return without_idle(grad_x, width), grad_shift * unit, grad_shift, None
+    grad_x = inverse * (grad_unit - jnp.mean(grad_unit) - unit * jnp.mean(grad_unit * unit))
+    return grad_x, grad_shift * unit, grad_shift
 
 
-_norm_swish.defvjp(_norm_swish_forward, _norm_swish_backward)
+norm_swish.defvjp(_norm_swish_forward, _norm_swish_backward)
 
 
 class DenseLayer(eqx.Module):
@@ -178,9 +156,9 @@ class DenseLayer(eqx.Module):
         self.norm = make_norm(width, trunk)
         self.activation = trunk.activation
 
-    def __call__(self, x: Float[Array, " in"], active_width: IntScalar | None = None) -> Float[Array, " width"]:
-        """The activation of one sample; `active_width` as for [`deepcrl.nn.Active`][]."""
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " width"]:
+        """The activation of one sample."""
         x = self.linear(x)  # pyright: ignore[reportCallIssue]
         if isinstance(self.norm, eqx.nn.LayerNorm) and self.activation == "swish":
-            return norm_swish(x, self.norm.weight, self.norm.bias, active_width)  # pyright: ignore[reportArgumentType]
-        return activate(apply_norm(self.norm, x, active_width), self.activation)
+            return norm_swish(x, self.norm.weight, self.norm.bias)  # pyright: ignore[reportArgumentType]
+        return activate(apply_norm(self.norm, x), self.activation)

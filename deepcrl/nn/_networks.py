@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from .._typing import Key
-from ._active import Active, ALL
+from .._typing import IntScalar, Key
 from ._distribution import TanhGaussian
 from ._layers import apply_norm, dense, DenseLayer, make_norm
 from ._residual import ResidualTrunk
@@ -56,20 +55,20 @@ class Encoder(eqx.Module):
         self.final_norm = make_norm(width, trunk) if trunk.final_norm else None
         self.output = dense(width, out_size, key=output_key)
 
-    def hidden(self, x: Float[Array, " in"], active: Active = ALL) -> Float[Array, " width"]:
+    def hidden(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
         """What the output layer takes: the residual stream, normed if the trunk has a `final_norm`."""
-        h = self.trunk(self.input_layer(x, active.width), active)
-        return h if self.final_norm is None else apply_norm(self.final_norm, h, active.width)
+        h = self.trunk(self.input_layer(x), active_blocks)
+        return h if self.final_norm is None else apply_norm(self.final_norm, h)
 
-    def __call__(self, x: Float[Array, " in"], active: Active = ALL) -> Float[Array, " out"]:
+    def __call__(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " out"]:
         """**Arguments:**
 
         - `x`: one sample.
-        - `active`: the blocks and units that are switched on; all by default.
+        - `active_blocks`: see [`deepcrl.nn.ResidualTrunk`][].
 
         **Returns:** the output of one sample.
         """
-        return self.output(self.hidden(x, active))
+        return self.output(self.hidden(x, active_blocks))
 
 
 class StateActionEncoder(eqx.Module):
@@ -96,10 +95,10 @@ class StateActionEncoder(eqx.Module):
         )
 
     def __call__(
-        self, observation: Float[Array, " obs"], action: Float[Array, " action"], active: Active = ALL
+        self, observation: Float[Array, " obs"], action: Float[Array, " action"], active_blocks: IntScalar | None = None
     ) -> Float[Array, " repr"]:
         """The embedding of one observation and action."""
-        return self.encoder(jnp.concatenate([observation, action]), active)
+        return self.encoder(jnp.concatenate([observation, action]), active_blocks)
 
 
 class GoalEncoder(eqx.Module):
@@ -121,9 +120,9 @@ class GoalEncoder(eqx.Module):
         """**Arguments:** size of the goal, then as [`deepcrl.nn.StateActionEncoder`][]."""
         self.encoder = Encoder(goal_size, repr_dim, width, num_blocks, trunk=trunk, remat=remat, key=key)
 
-    def __call__(self, goal: Float[Array, " goal"], active: Active = ALL) -> Float[Array, " repr"]:
+    def __call__(self, goal: Float[Array, " goal"], active_blocks: IntScalar | None = None) -> Float[Array, " repr"]:
         """The embedding of one goal."""
-        return self.encoder(goal, active)
+        return self.encoder(goal, active_blocks)
 
 
 class GaussianPolicy(eqx.Module):
@@ -154,10 +153,10 @@ class GaussianPolicy(eqx.Module):
         self.action_size = action_size
 
     def __call__(
-        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active: Active = ALL
+        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
     ) -> TanhGaussian:
         """The distribution over actions in $(-1, 1)$ for one observation and goal."""
-        heads = self.encoder(jnp.concatenate([observation, goal]), active)
+        heads = self.encoder(jnp.concatenate([observation, goal]), active_blocks)
         mean, raw = heads[: self.action_size], heads[self.action_size :]
         log_std = LOG_STD_MIN + 0.5 * (LOG_STD_MAX - LOG_STD_MIN) * (jnp.tanh(raw) + 1.0)
         return TanhGaussian(mean, log_std)
@@ -185,10 +184,10 @@ class DeterministicPolicy(eqx.Module):
         self.encoder = Encoder(in_size, action_size, width, num_blocks, trunk=trunk, remat=remat, key=key)
 
     def __call__(
-        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active: Active = ALL
+        self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active_blocks: IntScalar | None = None
     ) -> Float[Array, " action"]:
         """The action in $(-1, 1)$ for one observation and goal."""
-        return jnp.tanh(self.encoder(jnp.concatenate([observation, goal]), active))
+        return jnp.tanh(self.encoder(jnp.concatenate([observation, goal]), active_blocks))
 
 
 def parameter_count(module: eqx.Module) -> int:

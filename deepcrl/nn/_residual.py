@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int
 
-from .._typing import Key
-from ._active import Active, ALL
+from .._typing import IntScalar, Key
 from ._blocks import BLOCK_TYPES, BroNetBlock, ResidualBlock, SimbaBlock
 from ._trunk import PAPER_TRUNK, Trunk
 
@@ -18,9 +17,9 @@ class ResidualTrunk(eqx.Module):
     r"""`num_blocks` residual blocks, $h_{i+1} = h_i + F_i(h_i)$, as one `lax.scan` over stacked weights.
 
     Compile time does not grow with the number of blocks. Block $i$ has the same initial weights whatever the number of
-    blocks (its key is `fold_in(key, i)`), and a trunk told to use `Active(blocks=...)` of its blocks computes bit for
-    bit what a trunk of that many blocks computes (XLA unrolls a scan of one block, so there up to rounding), with zero
-    gradient for the idle ones.
+    blocks (its key is `fold_in(key, i)`), and a trunk told that only the first `active_blocks` count computes bit
+    for bit what a trunk of that many blocks computes (XLA unrolls a scan of one block, so there up to rounding), with zero
+    gradient for the idle ones. So trunks of different depth can be lanes of one vmapped program.
 
     ??? cite "Reference"
         ```bibtex
@@ -63,22 +62,23 @@ class ResidualTrunk(eqx.Module):
         self.tied = trunk.tied
         self.remat = remat
 
-    def __call__(self, x: Float[Array, " width"], active: Active = ALL) -> Float[Array, " width"]:
+    def __call__(self, x: Float[Array, " width"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
         """**Arguments:**
 
         - `x`: the input of one sample.
-        - `active`: the blocks and units that are switched on; see [`deepcrl.nn.Active`][].
+        - `active_blocks`: how many blocks are switched on, counted from the first (by default all). Idle ones may hold any
+          finite weights.
 
         **Returns:** the residual stream after the last block. No norm follows it, so it grows with depth.
         """
-        last = self.num_blocks if active.blocks is None else active.blocks
+        last = self.num_blocks if active_blocks is None else active_blocks
         keep_block = jnp.arange(self.num_blocks) < last
 
         def step(
             h: Float[Array, " width"], xs: tuple[ResidualBlock | SimbaBlock | BroNetBlock | None, Bool[Array, ""]]
         ) -> tuple[Array, None]:
             block, keep = xs
-            branch = (self.blocks if block is None else block).branch(h, active.width)
+            branch = (self.blocks if block is None else block).branch(h)
             return (h + jnp.where(keep, branch, 0.0) if self.residual else jnp.where(keep, branch, h)), None
 
         body = ft.partial(jax.checkpoint, prevent_cse=False)(step) if self.remat else step

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
-from .._typing import Key
-from ._active import Active, ALL
+from .._typing import IntScalar, Key
 from ._networks import Encoder
 from ._trunk import PAPER_TRUNK, Trunk
 
@@ -53,8 +52,8 @@ class TwinCritic(eqx.Module):
         observation: Float[Array, " obs"],
         goal: Float[Array, " goal"],
         action: Float[Array, " action"],
-        active: Active = ALL,
+        active_blocks: IntScalar | None = None,
     ) -> Float[Array, "2"]:
         """Both values of one observation, goal and action."""
         x = jnp.concatenate([observation, goal, action])
-        return eqx.filter_vmap(lambda encoder: encoder(x, active)[0])(self.encoders)
+        return eqx.filter_vmap(lambda encoder: encoder(x, active_blocks)[0])(self.encoders)
