@@ -19,7 +19,6 @@ from ._physics import PhysicsState as PhysicsState
 from ._registry import (
     make as make,
     names as names,
-    register as register,
     templates as templates,
     UnknownEnvironmentError as UnknownEnvironmentError,
 )

@@ -3,10 +3,12 @@
 import functools as ft
 import re
 
+from deepcrl._registry import register, register_class
+
 from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
 from ._physics import EngineName
-from ._registry import Factory, register, register_family
+from ._registry import Factory, register_family
 from ._tasks import (
     Ant,
     AntBall,
@@ -87,17 +89,17 @@ def _stitching_ant(name: str) -> Factory | None:
 
 
 for _name, _maze in MAZES.items():
-    register(f"point_{_name}", ft.partial(PointMaze, _maze, episode_length=600 if "giant" in _name else 300))
+    register(ft.partial(PointMaze, _maze, episode_length=600 if "giant" in _name else 300), f"point_{_name}")
     if not _name.startswith(_OUR_OWN):
-        register(f"ant_{_name}", ft.partial(_ant_in_maze, _maze))
-register("point_maze", _custom_point_maze)
+        register(ft.partial(_ant_in_maze, _maze), f"ant_{_name}")
+register(_custom_point_maze, "point_maze")
 
-register("ant", ft.partial(Ant, OpenArena(10.0, 10.0)))
-register("ant_maze", _ant_in_maze)
+register(ft.partial(Ant, OpenArena(10.0, 10.0)), "ant")
+register(_ant_in_maze, "ant_maze")
 register_family(_stitching_ant)
 
-register("ant_ball", ft.partial(AntBall, OpenArena(5.0, 5.0)))
-register("ant_push", AntPush)
+register(ft.partial(AntBall, OpenArena(5.0, 5.0)), "ant_ball")
+register(AntPush, "ant_push")
 for _name, _grid, _balls in (
     ("ant_ball_u_maze", "11111/1RG01/111G1/1GGG1/11111", ((1, 3),)),
     (
@@ -106,9 +108,9 @@ for _name, _grid, _balls in (
         ((3, 2), (3, 4)),
     ),
 ):
-    register(_name, ft.partial(AntBall, MazeArena(Maze.from_text(_grid), ANT_CELL), _balls))
-register("humanoid", ft.partial(Humanoid, OpenArena(1.0, 5.0), control_step=0.03))
-register("humanoid_maze", _humanoid_in_maze)
+    register(ft.partial(AntBall, MazeArena(Maze.from_text(_grid), ANT_CELL), _balls), _name)
+register(ft.partial(Humanoid, OpenArena(1.0, 5.0), control_step=0.03), "humanoid")
+register(_humanoid_in_maze, "humanoid_maze")
 for _name, _grid in {
     "u_maze": "u_maze",
     "u_maze_eval": "u_maze_eval",
@@ -116,7 +118,7 @@ for _name, _grid in {
     "big_maze_eval": "big_maze_eval_ten",
     "hardest_maze": "hardest_maze",
 }.items():
-    register(f"humanoid_{_name}", ft.partial(_humanoid_in_maze, MAZES[_grid]))
+    register(ft.partial(_humanoid_in_maze, MAZES[_grid]), f"humanoid_{_name}")
 
 
 def _grasp(name: str) -> Factory | None:
@@ -127,17 +129,21 @@ def _grasp(name: str) -> Factory | None:
 
 # Middle of the square where cubes start and half its side, the same of goals, and the bins (see `ArmCube`), in m.
 _EASY_BINS, _HARD_BINS = (0.17, 0.14), (0.3, 0.19)
-register("arm_push_easy", ft.partial(ArmCube, (-0.1, 0.6), 0.1, (0.1, 0.6), 0.1, None))
-register("arm_push_hard", ft.partial(ArmCube, (-0.25, 0.65), 0.25, (0.25, 0.65), 0.25, None))
-register("arm_binpick_easy", ft.partial(ArmCube, (-0.15, 0.6), 0.09, (0.17, 0.6), 0.09, _EASY_BINS))
-register("arm_binpick_hard", ft.partial(ArmCube, (-0.3, 0.6), 0.15, (0.3, 0.6), 0.15, _HARD_BINS))
-register("arm_binpick_easy_EEF", ft.partial(HandCube, (-0.15, 0.6), 0.07, (0.17, 0.6), 0.005, _EASY_BINS))
-register("arm_reach", ArmReach)
-register("arm_grasp", ft.partial(ArmGrasp, 0.3))
+register(ft.partial(ArmCube, (-0.1, 0.6), 0.1, (0.1, 0.6), 0.1, None), "arm_push_easy")
+register(ft.partial(ArmCube, (-0.25, 0.65), 0.25, (0.25, 0.65), 0.25, None), "arm_push_hard")
+register(ft.partial(ArmCube, (-0.15, 0.6), 0.09, (0.17, 0.6), 0.09, _EASY_BINS), "arm_binpick_easy")
+register(ft.partial(ArmCube, (-0.3, 0.6), 0.15, (0.3, 0.6), 0.15, _HARD_BINS), "arm_binpick_hard")
+register(ft.partial(HandCube, (-0.15, 0.6), 0.07, (0.17, 0.6), 0.005, _EASY_BINS), "arm_binpick_easy_EEF")
+register(ArmReach, "arm_reach")
+register(ft.partial(ArmGrasp, 0.3), "arm_grasp")
 register_family(_grasp)
 
 # Middle and half sides of the rectangle where goals lie, in m.
-register("pusher_easy", ft.partial(Pusher, (0.05, -0.05), (0.15, 0.2)))
-register("pusher_hard", ft.partial(Pusher, (0.3, -0.1), (0.5, 0.5)))
-register("reacher", Reacher)
-register("cheetah", Cheetah)
+register(ft.partial(Pusher, (0.05, -0.05), (0.15, 0.2)), "pusher_easy")
+register(ft.partial(Pusher, (0.3, -0.1), (0.5, 0.5)), "pusher_hard")
+register(Reacher, "reacher")
+register(Cheetah, "cheetah")
+
+# Objects of these can be written to files too.
+for _part in (Ant, AntBall, ArmCube, ArmGrasp, HandCube, Humanoid, PointMaze, Pusher, Maze, MazeArena, OpenArena):
+    register_class(_part)

@@ -1,19 +1,19 @@
 """Names of environments."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtyping import PyTree
 
 from deepcrl._errors import did_you_mean
+from deepcrl._registry import registered
 
 from ._api import AbstractGoalEnv
 
 
 Factory = Callable[..., AbstractGoalEnv]
 
-_FACTORIES: dict[str, Factory] = {}
 _FAMILIES: list[Callable[[str], Factory | None]] = []
 
 
@@ -24,16 +24,6 @@ class UnknownEnvironmentError(KeyError):
         return str(self.args[0])
 
 
-def register(name: str, factory: Factory) -> None:
-    """Makes `make(name, **options)` call `factory(**options)`.
-
-    **Raises:** `ValueError` if the name is taken: results are told by names.
-    """
-    if name in _FACTORIES:
-        raise ValueError(f"An environment named {name!r} exists already. Choose another name.")
-    _FACTORIES[name] = factory
-
-
 def register_family(family: Callable[[str], Factory | None]) -> None:
     """Makes `make(name, ...)` call `family(name)(...)` for names not registered one by one, where that is not `None`."""
     _FAMILIES.append(family)
@@ -41,18 +31,19 @@ def register_family(family: Callable[[str], Factory | None]) -> None:
 
 def names() -> tuple[str, ...]:
     """All registered names, sorted."""
-    return tuple(sorted(_FACTORIES))
+    return tuple(sorted(registered(AbstractGoalEnv)))
 
 
 def templates() -> tuple[str, ...]:
     """The names among them that need options, such as the grid of a maze of one's own."""
+    factories = registered(AbstractGoalEnv)
     required = inspect.Parameter.empty
     return tuple(
         name
         for name in names()
         if any(
             option.default is required and option.kind is not option.VAR_KEYWORD
-            for option in inspect.signature(_FACTORIES[name]).parameters.values()
+            for option in inspect.signature(factories[name]).parameters.values()
         )
     )
 
@@ -69,9 +60,19 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
 
     **Raises:** `UnknownEnvironmentError`, with close matches; `ValueError` for an unknown option.
     """
-    factory = _FACTORIES.get(name) or next((made for family in _FAMILIES if (made := family(name))), None)
+    env = factory_for(name, options)(**options)
+    return env, env.default_params
+
+
+def factory_for(name: str, options: Mapping[str, Any]) -> Factory:
+    """What makes the environment of that name with these options; nothing is built. **Raises** as `make`."""
+    factories = registered(AbstractGoalEnv)
+    factory = factories.get(name) or next((made for family in _FAMILIES if (made := family(name))), None)
     if factory is None:
-        raise UnknownEnvironmentError(f"No environment is named {name!r}. {did_you_mean(str(name), _FACTORIES)}")
+        raise UnknownEnvironmentError(
+            f"No environment is named {name!r}. {did_you_mean(str(name), factories)} One of your own must be registered "
+            "before it is named: `deepcrl.register(MyEnv, name)`, or `--import MODULE` on the command line."
+        )
     try:  # the signature alone, so that an error inside a factory keeps its own kind and place
         inspect.signature(factory).bind(**options)
     except TypeError as error:
@@ -79,5 +80,4 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
         raise ValueError(
             f"`make({name!r}, ...)` does not take these options: {options}; {error}. It takes {known}."
         ) from error
-    env = factory(**options)
-    return env, env.default_params
+    return factory

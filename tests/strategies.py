@@ -10,6 +10,7 @@ import jaxtyping
 from references import random_td_batch
 
 
+STORES = ("_NAMED", "_WRITTEN")
 NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
@@ -132,6 +133,20 @@ def agent_fields():
             "remat": st.booleans(),
         }
     )
+
+
+@contextlib.contextmanager
+def registering():
+    """What is registered within is forgotten afterwards."""
+    from deepcrl import _registry
+
+    before = {store: {kind: dict(names) for kind, names in getattr(_registry, store).items()} for store in STORES}
+    try:
+        yield
+    finally:
+        for store, kinds in before.items():
+            getattr(_registry, store).clear()
+            getattr(_registry, store).update(kinds)
 
 
 @contextlib.contextmanager

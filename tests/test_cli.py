@@ -8,7 +8,7 @@ import time
 
 import jax
 import pytest
-from strategies import tiny
+from strategies import registering, tiny
 
 
 SIZES = (
@@ -111,13 +111,12 @@ def test_help_names_the_options(capsys, command, options):
 def test_every_setting_has_an_option(capsys, agent):
     import dataclasses
 
-    from deepcrl import Config
-    from deepcrl.agents import AGENTS
+    from deepcrl import agents, Config
     from deepcrl.nn import Trunk
 
     assert deepcrl("train", "--agent", agent, "--help") == 0
     text = capsys.readouterr().out
-    classes = (Config, AGENTS[agent]) if agent == "Random" else (Config, AGENTS[agent], Trunk)
+    classes = (Config, getattr(agents, agent)) if agent == "Random" else (Config, getattr(agents, agent), Trunk)
     fields = {field.name for cls in classes for field in dataclasses.fields(cls)} - {"env", "trunk"}
     assert [name for name in fields if f"--{name.replace('_', '-')} " not in text.replace(",", " ")] == []
 
@@ -152,9 +151,11 @@ def test_defaults_are_those_of_the_config(config_of):
 
 
 def test_settings_reach_the_config(config_of):
+    from deepcrl.losses import SymmetricInfoNCE
+
     config = config_of("train", "point_u4_maze", "--critic-depth", 64, "--loss", "symmetric_infonce", "--remat")
     assert (config.env, config.agent.critic_depth, config.agent.actor_depth) == ("point_u4_maze", 64, None)
-    assert (config.agent.loss, config.agent.remat) == ("symmetric_infonce", True)
+    assert (config.agent.loss, config.agent.remat) == (SymmetricInfoNCE(), True)
     config = config_of("train", "point_u_maze", "--goal-reset", "cached", "--eval-env", "point_u4_maze", "--no-remat")
     assert (config.goal_reset, config.eval_env, config.agent.remat) == ("cached", "point_u4_maze", False)
 
@@ -182,6 +183,49 @@ def test_options_of_the_task_reach_the_config(config_of):
     assert config.env_options == (("control_step", 0.015), ("paper", True))
 
 
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        *(("3e-2", 0.03), ("1e-2", 0.01), ("-0.5", -0.5), ("+2.", 2.0), ("-7", -7), ("1E3", 1000.0), (".5", 0.5)),
+        *(("3,1", (3, 1)), ("-0.5,1e-2", (-0.5, 0.01)), ("True", True), ("none", None), ("free", "free")),
+        *(
+            ("11111/1RG1/1111", "11111/1RG1/1111"),
+            ("11111111111", "11111111111"),
+            ("a,1", "a,1"),
+            ("1e", "1e"),
+            ("", ""),
+        ),
+    ],
+)
+def test_values_are_read_as_what_they_are(text, value):
+    from deepcrl.cli._arguments import parse_value
+
+    read = parse_value(text)
+    assert (read, type(read)) == (value, type(value))
+
+
+def test_parts_of_ones_own_are_named_after_their_module_is_imported(config_of, monkeypatch, tmp_path):
+    (tmp_path / "own_parts.py").write_text(
+        "import deepcrl\n"
+        "@deepcrl.register\n"
+        "class Tempered(deepcrl.losses.AbstractContrastiveLoss):\n"
+        "    temperature: float = 1.0\n"
+        "    inner: deepcrl.losses.AbstractContrastiveLoss = deepcrl.losses.InfoNCE()\n"
+        "    def __call__(self, logits):\n"
+        "        return self.inner(logits / self.temperature)\n"
+    )
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with registering():
+        train = ["train", "point_u_maze", "--import", tmp_path / "own_parts.py", "--loss"]
+        loss = config_of(*train, "Tempered:temperature=1e-1:inner=flatnce").agent.loss
+        assert (type(loss).__name__, loss.temperature, type(loss.inner).__name__) == ("Tempered", 0.1, "FlatNCE")
+        monkeypatch.chdir(tmp_path)
+        assert (
+            config_of("--import=own_parts", "train", "point_u_maze", "--loss", "Tempered").agent.loss.temperature == 1.0
+        )
+    sys.modules.pop("own_parts")
+
+
 WRONG = {
     "unknown task": (["point_u_mase"], "`point_u_maze`"),
     "no task": ([], "TASK"),
@@ -193,7 +237,15 @@ WRONG = {
     "broken maze": (["point_maze", "--env-options", "maze=111/1R1/111"], "goal"),
     "unknown agent": (["point_u_maze", "--agent", "PPO"], "'SAC'"),
     "option of another agent": (["point_u_maze", "--agent", "SAC", "--repr-dim", "8"], "--repr-dim"),
-    "unknown energy": (["point_u_maze", "--energy", "nrom"], "norm"),
+    "unknown energy": (["point_u_maze", "--energy", "nrom"], "Did you mean `norm`?"),
+    "loss that nobody registered": (["point_u_maze", "--loss", "Own"], "--import MODULE"),
+    "option of a loss that it lacks": (["point_u_maze", "--loss", "infonce:t=1"], "`InfoNCE` has no field 't'"),
+    "module that is not there": (["point_u_maze", "--import", "nowhere"], "nowhere"),
+    "no module": (["point_u_maze", "--import"], "`--import` takes the name of a module"),
+    "loss of another agent": (
+        ["point_u_maze", "--agent", "SAC", "--loss", "infonce"],
+        "`--loss` belongs to CRL, not to SAC",
+    ),
     "batch too large": (["point_u_maze", "--batch-size", "1000000000"], "batch_size"),
     "budget too small": (["point_u_maze", "--total-env-steps", "10"], "at least"),
     "no seeds": (["point_u_maze", "--seeds", "0"], "`seeds` must be at least 1"),

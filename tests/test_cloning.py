@@ -51,9 +51,9 @@ def batch():
 
 @pytest.fixture(scope="module", params=["GCBC", "GCSL"])
 def agent(request):
-    from deepcrl.agents import AGENTS
+    from deepcrl import agents
 
-    return AGENTS[request.param](depth=4, width=8, actor_lr=3e-3)
+    return getattr(agents, request.param)(depth=4, width=8, actor_lr=3e-3)
 
 
 def heads_of(policy, batch):
@@ -107,7 +107,7 @@ def test_goals_of_gcsl_are_uniform_and_recent_and_those_of_gcbc_discounted():
 )
 @pytest.mark.parametrize("name", ["GCBC", "GCSL"])
 def test_wrong_settings_are_refused(name, changes, message):
-    from deepcrl.agents import AGENTS
+    from deepcrl import agents
 
     with unchecked(), pytest.raises(ValueError, match=message):
-        AGENTS[name](**changes)
+        getattr(agents, name)(**changes)

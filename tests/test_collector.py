@@ -140,7 +140,7 @@ def test_the_config_is_written_and_read_back(capsys):
     assert Config.from_json(config.to_json()) == config
     values = config.to_dict()
     values["agent"]["collector"]["name"] = "CLR"
-    with pytest.raises(ValueError, match=r"`collector.name` must name an agent, got 'CLR'. Did you mean `CRL`"):
+    with pytest.raises(ValueError, match=r"`collector.name` must name a known agent, got 'CLR'. Did you mean `CRL`"):
         Config.from_dict(values)
     deepcrl.citation(config)
     assert "wang2025thousand" in capsys.readouterr().out

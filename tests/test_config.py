@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from hypothesis import given, settings
-from strategies import agent_fields, config_fields, tiny, unchecked
+from strategies import agent_fields, config_fields, registering, tiny, unchecked
 
 
 CORRIDOR = "11111/1R0G1/11111"
@@ -127,28 +127,124 @@ def test_a_file_without_a_task_is_refused_by_name():
         Config.from_json("{}")
 
 
-def test_objects_run_but_cannot_be_written():
+def test_parts_of_ones_own_are_written_once_they_are_registered():
+    from deepcrl import Config, register
     from deepcrl.agents import CRL
     from deepcrl.envs import Maze, PointMaze
-    from deepcrl.losses import InfoNCE, NormEnergy
+    from deepcrl.losses import AbstractContrastiveLoss, AbstractEnergy, InfoNCE
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class OwnAgent(CRL):
+        again: int | None = 3
+
+    class OwnLoss(AbstractContrastiveLoss):
+        weights: tuple[float, ...] = ()
+        inner: AbstractContrastiveLoss | None = InfoNCE()
+
+        def __call__(self, logits):
+            return self.inner(logits)
+
+    class OwnEnergy(AbstractEnergy):
+        def __call__(self, phi, psi):
+            return jnp.sum(phi)
+
+        def pairwise(self, phi, psi):
+            return phi @ psi.T
+
+    class OwnMaze(PointMaze):
         pass
 
-    env = PointMaze(Maze.from_text(CORRIDOR))
-    unwritable = {
+    env = OwnMaze(Maze.from_text(CORRIDOR), goals=(1, 1))
+    configs = {
         "env": tiny(env=env),
         "eval_env": tiny(eval_env=env),
-        "loss": tiny(agent={"loss": InfoNCE()}),
-        "energy": tiny(agent={"energy": NormEnergy()}),
-        "agent": dataclasses.replace(tiny(), agent=OwnAgent()),
+        "loss": tiny(agent={"loss": OwnLoss(weights=(0.5, 1.0), inner=OwnLoss(inner=None))}),
+        "energy": tiny(agent={"energy": OwnEnergy()}),
+        "agent": dataclasses.replace(tiny(), agent=OwnAgent(again=None)),
     }
-    for field, config in unwritable.items():
-        assert hash(config) == hash(config)
+    for field, config in configs.items():
         for write in (config.to_json, config.to_toml, config.to_dict):
-            with pytest.raises(ValueError, match=f"`{field}`.*no name to be written by"):
+            with pytest.raises(ValueError, match=rf"`{field}` holds a `Own.*`deepcrl.register\(Own"):
                 write()
+    with registering():
+        for part in (OwnAgent, OwnLoss, OwnMaze):
+            register(part)
+        register(OwnEnergy, "own")
+        texts = {field: (config.to_json(), config.to_toml()) for field, config in configs.items()}
+        for field, config in configs.items():
+            json, toml = texts[field]
+            for copy in (Config.from_json(json), Config.from_toml(toml)):
+                assert copy == config and hash(copy) == hash(config)
+        assert 'energy = "own"' in texts["energy"][1]
+        assert tiny(agent={"energy": "own"}) == tiny(agent={"energy": "OwnEnergy"}) == configs["energy"]
+    for field in ("loss", "agent"):
+        with pytest.raises(ValueError, match=r"'Own.*`deepcrl.register\(Own.*--import MODULE"):
+            Config.from_json(texts[field][0])
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda register, losses: register("x", losses.InfoNCE), r"takes a class and then its name.*got 'x'"),
+        (
+            lambda register, losses: register(losses.InfoNCE()),
+            r"takes the class, `register\(InfoNCE\)`, not an instance",
+        ),
+        (lambda register, losses: register(lambda: None), "A function needs a name"),
+    ],
+)
+def test_what_cannot_be_registered_is_refused(wrong, message):
+    from deepcrl import losses, register
+
+    with unchecked(), pytest.raises(TypeError, match=message):
+        wrong(register, losses)
+
+
+def test_a_name_is_taken_once_but_a_cell_may_be_run_again():
+    from deepcrl import register, registered
+    from deepcrl.losses import AbstractEnergy
+
+    def cell(name="Own"):
+        return type(name, (AbstractEnergy,), {"__module__": "notebook", "__annotations__": {}})
+
+    with registering():
+        register(cell(), "mine")
+        again = register(cell(), "mine")
+        assert registered(AbstractEnergy)["mine"] is again
+        for name in ("mine", "norm"):
+            with pytest.raises(ValueError, match=f"An energy named '{name}' exists already"):
+                register(cell("Other"), name)
+        register(cell("Other"), "infonce")  # of another kind
+
+
+@pytest.mark.parametrize("task", ["point_u_maze", "ant_ball_u_maze", "humanoid", "arm_push_easy", "reacher"])
+def test_environment_objects_of_ours_are_written(task):
+    from deepcrl import Config, envs
+
+    config = Config(env=envs.make(task)[0])
+    assert Config.from_toml(config.to_toml()) == config == Config.from_json(config.to_json())
+
+
+def test_names_and_objects_are_the_same():
+    from deepcrl.agents import CRL
+    from deepcrl.losses import BinaryNCE, DotEnergy
+
+    assert CRL(energy="dot", loss="binary_nce") == CRL(energy=DotEnergy(), loss=BinaryNCE())
+    with unchecked(), pytest.raises(TypeError, match=r"`energy` must be an instance, `DotEnergy\(\)`; got the class"):
+        CRL(energy=DotEnergy)
+    with unchecked(), pytest.raises(TypeError, match="`loss` must be a contrastive loss, such as `InfoNCE"):
+        CRL(loss=3)
+
+
+def test_what_is_none_stays_none():
+    from deepcrl import Config
+    from deepcrl.agents import GCSL
+
+    config = tiny(env_options={"goals": "free"})
+    config = dataclasses.replace(config, agent=GCSL(newest_steps=None))
+    assert 'unset = [\n    "newest_steps",\n]' in config.to_toml()
+    assert '"newest_steps": null' in config.to_json()
+    assert Config.from_toml(config.to_toml()) == config == Config.from_json(config.to_json())
 
 
 # What cannot run
@@ -350,6 +446,7 @@ def test_published_schedules(task, changes, roll_outs, updates, env_steps):
 def test_published_settings_are_those_of_the_table():
     from deepcrl import Config
     from deepcrl.agents import CRL
+    from deepcrl.losses import InfoNCE, NormEnergy
 
     config = Config.paper("point_big_maze", agent=CRL(depth=64))
     assert (config.total_env_steps, config.epochs) == (100_000_000, 100)
@@ -363,7 +460,7 @@ def test_published_settings_are_those_of_the_table():
     assert (agent.actor_lr, agent.critic_lr, agent.alpha_lr) == (3e-4, 3e-4, 3e-4)
     assert (agent.gamma, agent.target_entropy, agent.logsumexp_penalty) == (0.99, -0.5, 0.1)
     assert (agent.width, agent.depth, agent.repr_dim) == (256, 4, 64)
-    assert (agent.energy, agent.loss, agent.hindsight) == ("norm", "infonce", "future")
+    assert (agent.energy, agent.loss, agent.hindsight) == (NormEnergy(), InfoNCE(), "future")
 
 
 def test_a_published_task_without_an_environment_says_so():

@@ -13,6 +13,7 @@ import types
 
 import numpy as np
 import pytest
+from strategies import registering
 
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -47,12 +48,7 @@ LONG = ("devices", "extending")  # they compile for a minute each
 @pytest.fixture
 def run_page(monkeypatch, tmp_path):
     """Runs the blocks of a page in order, as one module, in an empty folder; what they register is forgotten."""
-    from deepcrl.agents import AGENTS
-    from deepcrl.envs import _registry
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_registry, "_FACTORIES", dict(_registry._FACTORIES))
-    agents = dict(AGENTS)
 
     def run(page: pathlib.Path) -> types.ModuleType:
         module = types.ModuleType(f"page_{page.stem}")
@@ -61,9 +57,8 @@ def run_page(monkeypatch, tmp_path):
             exec(compile(block, f"{page.name}, block {number}", "exec"), module.__dict__)
         return module
 
-    yield run
-    AGENTS.clear()
-    AGENTS.update(agents)
+    with registering():
+        yield run
 
 
 def all_finite(metrics: object) -> bool:

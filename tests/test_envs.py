@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from scipy import stats
+from strategies import registering
 
 
 FIELDS = ("observation", "achieved_goal", "desired_goal")
@@ -809,33 +810,33 @@ def test_unknown_options_are_refused():
         envs.make("point_maze", maze="1RG1")
 
 
-def test_registered_names_are_made_and_never_taken_over(monkeypatch):
-    from deepcrl import envs
-    from deepcrl.envs import _registry
+def test_registered_names_are_made_and_never_taken_over():
+    from deepcrl import envs, register
 
-    monkeypatch.setattr(_registry, "_FACTORIES", dict(_registry._FACTORIES))
-    envs.register("line", line_class())
-    assert envs.names() == tuple(sorted(envs.names()))
-    assert "line" in envs.names()
-    env, params = envs.make("line", episode_length=3)
-    assert env == line_class()(episode_length=3)
-    assert float(params) == 1.0
-    with pytest.raises(ValueError, match="named 'line' exists already"):
-        envs.register("line", line_class())
-    with pytest.raises(ValueError, match="named 'point_u_maze' exists already"):
-        envs.register("point_u_maze", line_class())
-    assert isinstance(envs.make("point_u_maze")[0], envs.PointMaze)
+    Line = line_class()
+    with registering():
+        register(Line, "line")
+        assert envs.names() == tuple(sorted(envs.names()))
+        assert "line" in envs.names()
+        env, params = envs.make("line", episode_length=3)
+        assert env == Line(episode_length=3)
+        assert float(params) == 1.0
+        with pytest.raises(ValueError, match="An environment named 'line' exists already"):
+            register(lambda: Line(), "line")
+        with pytest.raises(ValueError, match="named 'point_u_maze' exists already"):
+            register(Line, "point_u_maze")
+        assert isinstance(envs.make("point_u_maze")[0], envs.PointMaze)
+    assert "line" not in envs.names()
 
 
-def test_an_error_inside_a_factory_is_not_blamed_on_the_options(monkeypatch):
-    from deepcrl import envs
-    from deepcrl.envs import _registry
+def test_an_error_inside_a_factory_is_not_blamed_on_the_options():
+    from deepcrl import envs, register
 
     def broken(size=1):
         return size + "a string"
 
-    monkeypatch.setattr(_registry, "_FACTORIES", {"broken": broken})
-    with pytest.raises(TypeError, match="unsupported operand"):
+    with registering(), pytest.raises(TypeError, match="unsupported operand"):
+        register(broken, "broken")
         envs.make("broken", size=2)
 
 

@@ -93,7 +93,7 @@ def test_it_needs_no_environment_and_no_run(policy_folder, tmp_path):
     """In a process of its own, where the task's name means nothing."""
     shutil.move(policy_folder, tmp_path / "moved")
     code = (
-        "import sys, deepcrl; from deepcrl.envs import _registry; _registry._FACTORIES.clear(); "
+        "import sys, deepcrl; from deepcrl import _registry; _registry._NAMED.pop('AbstractGoalEnv'); "
         "policy = deepcrl.load_policy(sys.argv[1]); print(policy([0.0] * 4, [1.0, 1.0]).shape)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "moved")], capture_output=True, text=True)
@@ -138,10 +138,10 @@ def test_every_agent_keeps_what_it_acts_by_in_a_field_of_that_name(name):
     """Without training: the acting part of a fresh state acts as the whole state does."""
     import equinox as eqx
 
-    from deepcrl.agents import AGENTS
+    from deepcrl import agents
     from deepcrl.runs._policy import _acting_part
 
-    agent = AGENTS[name](depth=4, width=8)
+    agent = getattr(agents, name)(depth=4, width=8)
     full = fresh_state(agent, 3, 2, 2)
     part = eqx.combine(_acting_part(full), jax.eval_shape(lambda: full))
     actions = [

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from strategies import tiny
+from strategies import registering, tiny
 
 
 LIMIT = 1.0  # of actions in [-2, 2]: an untrained policy passes it now and then
@@ -68,15 +68,14 @@ SEEDS = (3, 4)
 @pytest.fixture(scope="module")
 def run_of(tmp_path_factory):
     """A run whose buffer keeps every step, and its folder."""
-    from deepcrl import envs
-    from deepcrl.envs import _registry
+    from deepcrl import register
     from deepcrl.runs import run
 
-    envs.register("fragile", fragile_class())
     config = dataclasses.replace(tiny(), env="fragile", buffer_length=200)
     out = tmp_path_factory.mktemp("fragile")
-    yield run(config, seeds=SEEDS, out=out), out
-    del _registry._FACTORIES["fragile"]
+    with registering():
+        register(fragile_class(), "fragile")
+        yield run(config, seeds=SEEDS, out=out), out
 
 
 def failures_of(state, lane):

@@ -39,12 +39,11 @@ SIZES = {
 @pytest.mark.learning
 @pytest.mark.parametrize("agent", IN_THE_ROOM)
 def test_the_point_learns_an_open_room(agent):
-    from deepcrl import Config, make_train
-    from deepcrl.agents import AGENTS
+    from deepcrl import agents, Config, make_train
 
     settings, reward = IN_THE_ROOM[agent]
     options = {"env_options": {"reward": reward}, "utd_ratio": 0.05, **SIZES[reward]}
-    config = Config(env="point_room", agent=AGENTS[agent](**settings), **options)
+    config = Config(env="point_room", agent=getattr(agents, agent)(**settings), **options)
     metrics = jax.vmap(make_train(config))(jnp.asarray(SEEDS)).metrics
     assert metrics.success_any[:, -1].min() >= 0.95, metrics.success_any
     assert metrics.success_end[:, -1].min() >= 0.9, metrics.success_end

@@ -177,9 +177,9 @@ def assert_loss_is(value_and_grad, reference, logits, degree=1):
 @example(logits=np.zeros((BATCH, BATCH), np.float32))
 @example(logits=-100.0 * np.eye(BATCH, dtype=np.float32))
 def test_loss_is_the_closed_form(name, logits):
-    from deepcrl.losses import LOSSES
+    from deepcrl.losses import loss_from_name
 
-    assert_loss_is(value_and_grad(LOSSES[name]()), ref.LOSSES[name], logits)
+    assert_loss_is(value_and_grad(loss_from_name(name)), ref.LOSSES[name], logits)
 
 
 @given(logits=square_matrices(100.0))
@@ -255,18 +255,18 @@ def test_gradient_of_wrong_binary_nce_pushes_negatives_up_and_ours_down():
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
 def test_losses_of_huge_logits_are_finite(name):
-    from deepcrl.losses import LOSSES
+    from deepcrl.losses import loss_from_name
 
     logits = 1e4 * np.random.default_rng(4).normal(size=(BATCH, BATCH)).astype(np.float32)
-    assert_loss_is(value_and_grad(LOSSES[name]()), ref.LOSSES[name], logits)
+    assert_loss_is(value_and_grad(loss_from_name(name)), ref.LOSSES[name], logits)
 
 
 @pytest.mark.parametrize("name", LOSS_NAMES)
 def test_jit_is_eager(name):
-    from deepcrl.losses import LOSSES
+    from deepcrl.losses import loss_from_name
 
     logits = jr.normal(jr.key(0), (BATCH, BATCH))
-    assert_close(value_and_grad(LOSSES[name]())(logits)[0], np.float64(LOSSES[name]()(logits)), 1e-6)
+    assert_close(value_and_grad(loss_from_name(name))(logits)[0], np.float64(loss_from_name(name)(logits)), 1e-6)
 
 
 # Energies under losses
@@ -275,10 +275,10 @@ def test_jit_is_eager(name):
 @ft.cache
 def all_losses_of(name):
     """Every loss and the penalty of one energy, with gradients in both embeddings: one compiled function."""
-    from deepcrl.losses import energy_from_name, logsumexp_penalty, LOSSES
+    from deepcrl.losses import energy_from_name, logsumexp_penalty, loss_from_name
 
     energy = energy_from_name(name)
-    losses = {loss: LOSSES[loss]() for loss in LOSS_NAMES} | {"penalty": logsumexp_penalty}
+    losses = {loss: loss_from_name(loss) for loss in LOSS_NAMES} | {"penalty": logsumexp_penalty}
 
     @jax.jit
     def evaluate(phi, psi):
@@ -380,10 +380,13 @@ def test_metrics_of_the_transposed_matrix_fail():
 
 
 def test_names_give_objects_and_objects_pass_through():
-    from deepcrl import losses
+    from deepcrl import losses, registered
 
-    for registry, from_name in ((losses.ENERGIES, losses.energy_from_name), (losses.LOSSES, losses.loss_from_name)):
-        for name, cls in registry.items():
+    for base, from_name in (
+        (losses.AbstractEnergy, losses.energy_from_name),
+        (losses.AbstractContrastiveLoss, losses.loss_from_name),
+    ):
+        for name, cls in registered(base).items():
             assert type(from_name(name)) is cls
             instance = cls()
             assert from_name(instance) is instance
@@ -409,12 +412,13 @@ def test_unknown_names_are_told_the_close_ones(kind, given_name, hint):
 
 
 def test_every_final_class_is_registered_and_referenced():
-    from deepcrl import losses
+    from deepcrl import losses, registered
 
-    for base, registry, references in (
-        (losses.AbstractEnergy, losses.ENERGIES, ref.ENERGIES),
-        (losses.AbstractContrastiveLoss, losses.LOSSES, ref.LOSSES),
+    for base, references in (
+        (losses.AbstractEnergy, ref.ENERGIES),
+        (losses.AbstractContrastiveLoss, ref.LOSSES),
     ):
+        registry = registered(base)
         public = {cls for _, cls in inspect.getmembers(losses, inspect.isclass) if issubclass(cls, base)}
         assert public - {base} == set(registry.values())
         assert set(registry) == set(references)

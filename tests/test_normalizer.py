@@ -49,9 +49,10 @@ def affine(tree, size, goal_size):
 @pytest.mark.parametrize("name", ["CRL", "SAC", "TD3", "GCBC", "GCSL"])
 def test_units_and_origins_make_no_difference(name):
     """To what is learnt, what is done and what it is worth."""
-    from deepcrl.agents import AGENTS, AgentSpec, WithNormalizer
+    from deepcrl import agents
+    from deepcrl.agents import AgentSpec, WithNormalizer
 
-    agent = WithNormalizer(learner=AGENTS[name](depth=4, width=8))
+    agent = WithNormalizer(learner=getattr(agents, name)(depth=4, width=8))
     spec = AgentSpec(observation_size=4, goal_size=2, action_size=2)
     batches = [random_td_batch(jr.key(n), 16, observation_size=4, goal_size=2, action_size=2) for n in (0, 1)]
     hypers = agent.hypers()

@@ -8,6 +8,7 @@ import types
 import jax
 import numpy as np
 import pytest
+from strategies import registering
 
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "usage" / "own_environment.md"
@@ -22,12 +23,9 @@ def blocks():
 @pytest.fixture(scope="module")
 def page(blocks):
     """The namespace after all blocks ran one after the other, as one module, with a registry of their own."""
-    from deepcrl.envs import _registry
-
     module = types.ModuleType("own_environment_page")
-    with pytest.MonkeyPatch.context() as patch:
+    with registering(), pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, module.__name__, module)
-        patch.setattr(_registry, "_FACTORIES", dict(_registry._FACTORIES))
         for number, block in enumerate(blocks):
             exec(compile(block, f"{PAGE.name}, block {number}", "exec"), module.__dict__)
         yield module

@@ -1,9 +1,9 @@
 """Agents: one file per algorithm, each with `init`, `act` and `update`."""
 
+from .._registry import register
 from ._api import (
     AbstractAgent as AbstractAgent,
     Actor as Actor,
-    AGENTS as AGENTS,
     AgentSpec as AgentSpec,
     Batch as Batch,
     Hypers as Hypers,
@@ -30,4 +30,5 @@ from ._td import TDMetrics as TDMetrics
 from ._td3 import PolicyMetrics as PolicyMetrics, TD3 as TD3, TD3Metrics as TD3Metrics, TD3State as TD3State
 
 
-AGENTS.update({agent.__name__: agent for agent in (CRL, SAC, TD3, GCBC, GCSL, Random, WithCollector, WithNormalizer)})
+for _agent in (CRL, SAC, TD3, GCBC, GCSL, Random, WithCollector, WithNormalizer):
+    register(_agent)

@@ -181,7 +181,3 @@ class AbstractAgent(abc.ABC):
         if self.has_critic:
             raise TypeError(f"`{type(self).__name__}` needs a `value` of its own, or `has_critic = False`.")
         return jnp.zeros(())
-
-
-# Agents by name, for configs in files.
-AGENTS: dict[str, type[Any]] = {}

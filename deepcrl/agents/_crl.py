@@ -165,11 +165,12 @@ class CRL(AbstractAgent):
         check_settings(self, hindsight=("future", "final", "random"))
         check_integer("repr_dim", self.repr_dim)
         check_choice("output_norm", self.output_norm, _OUTPUT_NORMS)
-        if isinstance(energy_from_name(self.energy), MRNEnergy) and self.repr_dim % 2:
+        object.__setattr__(self, "energy", energy_from_name(self.energy))
+        object.__setattr__(self, "loss", loss_from_name(self.loss))
+        if isinstance(self.energy, MRNEnergy) and self.repr_dim % 2:
             raise ValueError(
                 f"The `mrn` energy splits embeddings in halves: `repr_dim` must be even, got {self.repr_dim}."
             )
-        loss_from_name(self.loss)
         check_number("random_goals", self.random_goals, 0.0, 1.0)
 
     def hypers(self) -> Hypers:

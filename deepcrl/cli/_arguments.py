@@ -1,8 +1,11 @@
 """How the fields of a config that are not plain values are read from the command line."""
 
 import dataclasses
+import importlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from tyro.constructors import (
@@ -14,25 +17,21 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
-from ..agents import AbstractAgent, AGENTS, CRL
+from .._registry import name_of, registered
+from ..agents import AbstractAgent, CRL
 from ..envs import AbstractGoalEnv
-from ..losses import AbstractContrastiveLoss, AbstractEnergy, ENERGIES, LOSSES
 from ..train import EnvOptions
+from ..train._serialise import classes_in, read
 
 
-# Fields that take a name or an object: the command line knows the names.
-_NAMED: dict[Any, tuple[str, tuple[str, ...] | None]] = {
-    str | AbstractGoalEnv: ("TASK", None),
-    str | AbstractGoalEnv | None: ("TASK", None),
-    str | AbstractEnergy: ("{" + ",".join(ENERGIES) + "}", tuple(ENERGIES)),
-    str | AbstractContrastiveLoss: ("{" + ",".join(LOSSES) + "}", tuple(LOSSES)),
-}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WORDS = {"true": True, "false": False, "none": None}
 
 
 def registry_for(args: Sequence[str]) -> ConstructorRegistry:
     """How fields are read, given the whole command line: the options of an agent depend on which one it names."""
     registry = ConstructorRegistry()
-    registry.primitive_rule(_name_rule)
+    registry.primitive_rule(_part_rule)
     registry.primitive_rule(_options_rule)
     registry.struct_rule(_agent_rule(_agent_named(args)))
     return registry
@@ -44,14 +43,45 @@ def last_value(args: Sequence[str], option: str) -> str | None:
     return next((value for name, *values in reversed(pairs) if name == option for value in values), None)
 
 
-def _plain_agents() -> dict[str, type[AbstractAgent]]:
+def import_modules(args: Sequence[str]) -> list[str]:
+    """Imports the modules that `--import MODULE` names, which register parts that other arguments name; gives back the
+    other arguments. A module is looked for in the working directory too, and may be named by its file."""
+    left, rest = [], iter(args)
+    for arg in rest:
+        option, equals, name = arg.partition("=")
+        if option != "--import":
+            left.append(arg)
+            continue
+        name = name if equals else next(rest, "")
+        if not name:
+            raise ValueError("`--import` takes the name of a module, such as `--import my_parts`.")
+        file = Path(name)
+        sys.path.insert(0, str(file.parent.resolve() if file.suffix == ".py" else Path.cwd()))
+        importlib.import_module(file.stem if file.suffix == ".py" else name)
+    return left
+
+
+def _plain_agents() -> dict[str, Any]:
     """The agents without agents in their fields: options are not nested."""
     holds_agent = lambda agent: any(field.type is AbstractAgent for field in dataclasses.fields(agent))
-    return {name: agent for name, agent in AGENTS.items() if not holds_agent(agent)}
+    return {name: agent for name, agent in registered(AbstractAgent).items() if not holds_agent(agent)}
 
 
 def _agent_named(args: Sequence[str]) -> type[AbstractAgent]:
     return _plain_agents().get(last_value(args, "--agent") or "", CRL)  # an unknown name is refused where it is parsed
+
+
+def option_of_another_agent(args: Sequence[str]) -> str:
+    """A sentence on the options that the agent named does not have and another one has; empty if there are none."""
+    mine = _agent_named(args)
+    own = {field.name for field in dataclasses.fields(mine)}  # pyright: ignore[reportArgumentType]
+    agents = {name: {field.name for field in dataclasses.fields(agent)} for name, agent in _plain_agents().items()}
+    for arg in args:
+        field = re.sub("^(no-)?", "", arg.removeprefix("--").partition("=")[0]).replace("-", "_")
+        others = [name for name, fields in agents.items() if field in fields]
+        if arg.startswith("--") and others and field not in own:
+            return f"`{arg.partition('=')[0]}` belongs to {', '.join(others)}, not to {mine.__name__}."
+    return ""
 
 
 def _agent_rule(agent: type[AbstractAgent]) -> Any:
@@ -65,7 +95,7 @@ def _agent_rule(agent: type[AbstractAgent]) -> Any:
         return StructConstructorSpec(
             instantiate=lambda agent, settings: settings,
             fields=(
-                StructFieldSpec("agent", names, agent.__name__, "The algorithm; it has options of its own."),
+                StructFieldSpec("agent", names, name_of("agent", agent), "The algorithm; it has options of its own."),
                 StructFieldSpec("settings", agent, default, f"Of {agent.__name__}."),
             ),
         )
@@ -73,18 +103,33 @@ def _agent_rule(agent: type[AbstractAgent]) -> Any:
     return rule
 
 
-def _name_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
-    if info.type not in _NAMED:
+def _part_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
+    """Fields that hold parts: `--loss infonce`, or with settings of its own `--loss my_loss:temperature=0.5`."""
+    bases = [base for base in classes_in(info.type) if base.__name__.startswith("Abstract")]
+    if not bases or info.type is AbstractAgent:
         return None
-    metavar, choices = _NAMED[info.type]
+    (base,) = bases
+    is_task = base is AbstractGoalEnv
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar=metavar,
-        instance_from_str=lambda args: args[0],
-        is_instance=lambda value: value is None or isinstance(value, str),
-        str_from_instance=lambda value: [str(value)],
-        choices=choices,
+        metavar="TASK" if is_task else "{" + ",".join(registered(base)) + "}",
+        instance_from_str=lambda args: args[0] if is_task else _part(base, args[0]),
+        is_instance=lambda value: value is None or isinstance(value, str | base),
+        str_from_instance=lambda value: [_part_text(value)],
     )
+
+
+def _part(base: type, text: str) -> Any:
+    name, *settings = text.split(":")
+    return read(base.__name__.removeprefix("Abstract").lower(), base, {"name": name, **dict(map(_option, settings))})
+
+
+def _part_text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return str(value)
+    changed = (f for f in dataclasses.fields(value) if f.init and getattr(value, f.name) != f.default)
+    settings = [f"{field.name}={_part_text(getattr(value, field.name))}" for field in changed]
+    return ":".join([name_of("", type(value)), *settings]) if dataclasses.is_dataclass(value) else str(value)
 
 
 def _options_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
@@ -103,11 +148,19 @@ def _options_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
 def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise ValueError(f"options of a task are written name=value, got {text!r}")
-    if value.replace(",", "").isdigit() and "," in value:  # a cell: goals=3,1
-        return name, tuple(int(part) for part in value.split(","))
-    if value.lower() in ("true", "false"):
-        return name, value.lower() == "true"
-    if re.fullmatch(r"\d*\.\d+", value):
-        return name, float(value)
-    return name, int(value) if value.isdigit() and len(value) < 10 else value
+        raise ValueError(f"options are written name=value, got {text!r}")
+    return name, parse_value(value)
+
+
+def parse_value(text: str) -> Any:
+    """A value as a file would have it: a number, true, false, none, several of them between commas, or a text."""
+    if "," in text:
+        items = [parse_value(item.strip()) for item in text.split(",")]
+        return text if any(isinstance(item, str) for item in items) else tuple(items)  # a cell: goals=3,1
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if not _NUMBER.fullmatch(text):
+        return text
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text) if len(text) < 10 else text  # the grid of a maze is not a number
+    return float(text)

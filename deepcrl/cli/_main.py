@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ..envs import UnknownEnvironmentError
 from ..train import split_cpu
-from ._arguments import last_value, registry_for
+from ._arguments import import_modules, last_value, option_of_another_agent, registry_for
 from ._bench import bench
 from ._cost import cost_sheet
 from ._envs import list_envs
@@ -26,7 +26,10 @@ from ._runs import evaluate, export, resume
 from ._train import train
 
 
-_DESCRIPTION = "Deep self-supervised goal-reaching: contrastive RL with residual networks 4 to 1024 layers deep."
+_DESCRIPTION = (
+    "Deep self-supervised goal-reaching: contrastive RL with residual networks 4 to 1024 layers deep. "
+    "--import MODULE, with any command, imports what registers parts of your own."
+)
 _COMMANDS = {
     "train": train,
     "resume": resume,
@@ -51,7 +54,7 @@ def main(args: Sequence[str] | None = None) -> None:
     _keep_compiled_programs()
     _make_devices(last_value(args, "--devices"))
     try:
-        status = _parse(args)()
+        status = _parse(import_modules(args))()
     except _ERRORS as error:
         Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
@@ -93,6 +96,8 @@ def _parse(args: list[str]) -> Callable[[], int | None]:
     except SystemExit:
         # A config's own error comes with the parser's name for the place; the message says it by itself.
         sys.stderr.write(re.sub(r"Error parsing __tyro\S*: ", "", said.getvalue()))
+        if said.getvalue() and (hint := option_of_another_agent(args)):
+            sys.stderr.write(f"{hint}\n")
         raise
 
 

@@ -21,10 +21,8 @@ from ._energies import (
     SquaredL2Energy as SquaredL2Energy,
 )
 from ._registry import (
-    ENERGIES as ENERGIES,
     energy_from_name as energy_from_name,
     loss_from_name as loss_from_name,
-    LOSSES as LOSSES,
 )
 from ._td import (
     smoothed_action as smoothed_action,

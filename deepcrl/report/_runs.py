@@ -55,7 +55,7 @@ def _lane_settings(file: Path) -> list[Row]:
     try:
         about = json.loads(file.read_text())
         config, seeds, hypers = dict(about["config"]), about["seeds"], about.get("hypers") or {}
-        agent = dict(config.pop("agent"))
+        agent = _part(config.pop("agent"))
         shared = {**_flat(config), "agent": agent.pop("name"), **_flat(agent)}
         lanes = [{name: values[lane] for name, values in hypers.items()} for lane in range(len(seeds))]
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
@@ -67,10 +67,20 @@ def _lane_settings(file: Path) -> list[Row]:
     return [{**shared, **lane, "seed": seed} for lane, seed in zip(lanes, seeds, strict=True)]
 
 
+def _part(value: str | Mapping[str, Any]) -> Row:
+    """A part as a file has it: its name and fields, or its name alone."""
+    return {"name": value} if isinstance(value, str) else dict(value)
+
+
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Row:
     flat: Row = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        if isinstance(value, Mapping):
+            fields = dict(value)
+            named = {prefix + name: fields.pop("name")} if "name" in fields else {}
+            flat |= named | _flat(fields, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
     return flat
 
 

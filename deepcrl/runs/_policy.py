@@ -13,10 +13,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from ..agents import AbstractAgent, AGENTS, AgentSpec, Hypers, WithNormalizer
+from ..agents import AbstractAgent, AgentSpec, Hypers, WithNormalizer
 from ..envs import Box
 from ..train import make_train
-from ..train._serialise import from_dict
+from ..train._serialise import read
 from ._checkpoint import load_checkpoint, read_about, save_checkpoint
 from ._folder import read_metrics, RunFolder
 from ._runner import initial_shapes
@@ -122,8 +122,7 @@ def load_policy(path: str | Path) -> Policy:
     try:
         if about.get("kind") != "policy":
             raise ValueError(f"{path} holds no policy. Write one by `deepcrl export RUN {path}`.")
-        agent_values = dict(about["config"]["agent"])
-        agent = from_dict(AGENTS[agent_values.pop("name")], agent_values)
+        agent = read("agent", AbstractAgent, about["config"]["agent"])
         if about["config"].get("normalize_observations", False):  # policies of older versions do not say
             agent = WithNormalizer(learner=agent)
         spec = AgentSpec(**about["spec"])

@@ -1,85 +1,113 @@
-"""Configs as JSON and TOML: plain values only, fields by name, agents by the name of their class."""
+"""Configs as JSON and TOML. A part (a frozen dataclass or an `eqx.Module`) is written as its registered name and its
+fields; a part without fields by its name alone; fields that can hold one class only need no name."""
 
 import dataclasses
 import json
 import tomllib
+import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import tomli_w
 
 from .._errors import did_you_mean
-from ..agents import AbstractAgent, AGENTS
+from .._registry import class_named, kind_of, name_of
 
 
 C = TypeVar("C")
 OPTION_FIELDS = ("env_options", "eval_env_options")  # pairs in a config, tables in a file
-_PLAIN = bool | int | float | str
+_PLAIN = bool | int | float | str | None
+_UNSET = "unset"  # TOML has no null: the fields that are `None`, where the default is another value
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Fields that are not `None`, in order; an agent becomes a table with its `name`."""
+    """The fields in order, but those that are `None` by default and so."""
     values = {}
-    for field in dataclasses.fields(config):
+    for field in _fields(type(config)):
         value = getattr(config, field.name)
-        if field.type is AbstractAgent:
-            if AGENTS.get(type(value).__name__) is not type(value):
-                raise ValueError(
-                    f"`{field.name}` has no name to be written by: {value!r}. Enter its class in `agents.AGENTS`."
-                )
-            value = {"name": type(value).__name__, **to_dict(value)}
-        elif field.name in OPTION_FIELDS and value is not None:
-            value = {key: _plain(f"{field.name}.{key}", option) for key, option in value}
-        elif _is_nested(field):
-            value = to_dict(value)
-        elif value is not None:
-            value = _plain(field.name, value)
-        if value is not None:
-            values[field.name] = value
+        if value is None and field.default is None:
+            continue
+        if field.name in OPTION_FIELDS and value is not None:
+            values[field.name] = {key: _write(f"{field.name}.{key}", None, option) for key, option in value}
+        else:
+            values[field.name] = _write(field.name, field.type, value)
     return values
 
 
-def _is_nested(field: dataclasses.Field[Any]) -> bool:
-    """Whether the field holds a config of plain values itself, such as an agent's `trunk`."""
-    return dataclasses.is_dataclass(field.default)
-
-
-def _plain(field: str, value: Any) -> Any:
-    if isinstance(value, tuple | list) and all(isinstance(item, _PLAIN) for item in value):
-        return list(value)
+def _write(field: str, hint: Any, value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_write(field, item_hint, item) for item_hint, item in _items(hint, value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        if classes_in(hint) == [type(value)]:
+            return to_dict(value)
+        name, fields = name_of(field, type(value)), to_dict(value)
+        return {"name": name, **fields} if fields else name
     if not isinstance(value, _PLAIN):
         raise ValueError(
-            f"`{field}` holds an object that has no name to be written by: {value!r}. Register it and use its name."
+            f"`{field}` holds what cannot be written to a file: {value!r}. Fields of parts are plain values (numbers, "
+            "texts, tuples) or parts themselves."
         )
     return value
 
 
 def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
-    """The inverse of `to_dict` for the config class `cls`."""
-    known = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore[reportArgumentType]
-    kwargs = dict(values)
-    for name in kwargs:
-        if name not in known:
-            raise ValueError(f"`{cls.__name__}` has no field {name!r}. {did_you_mean(name, known)}")
-    for field in dataclasses.fields(cls):  # pyright: ignore[reportArgumentType]
-        given = kwargs.get(field.name)
-        if field.type is AbstractAgent and isinstance(given, Mapping):
-            kwargs[field.name] = _agent(field.name, given)
-        if _is_nested(field) and isinstance(given, Mapping):
-            kwargs[field.name] = from_dict(type(field.default), given)
-    for name in OPTION_FIELDS:
-        if isinstance(kwargs.get(name), Mapping):
-            options = kwargs[name].items()
-            kwargs[name] = {key: tuple(value) if isinstance(value, list) else value for key, value in options}
-    return cls(**kwargs)
+    """The inverse of `to_dict` for a config class."""
+    hints = {field.name: field.type for field in _fields(cls)}
+    for name in values:
+        if name not in hints:
+            raise ValueError(f"`{cls.__name__}` has no field {name!r}. {did_you_mean(name, hints)}")
+    fields = {}
+    for name, value in values.items():
+        if name in OPTION_FIELDS and isinstance(value, Mapping):
+            fields[name] = {key: read(f"{name}.{key}", None, option) for key, option in value.items()}
+        else:
+            fields[name] = read(name, hints[name], value)
+    return cls(**fields)
 
 
-def _agent(field: str, values: Mapping[str, Any]) -> AbstractAgent:
-    settings = dict(values)
-    name = settings.pop("name", None)
-    if name not in AGENTS:
-        raise ValueError(f"`{field}.name` must name an agent, got {name!r}. {did_you_mean(str(name), AGENTS)}")
-    return from_dict(AGENTS[name], settings)
+def read(field: str, hint: Any, value: Any) -> Any:
+    """What a file's value of a field of that type stands for."""
+    if isinstance(value, list | tuple):
+        return tuple(read(field, item_hint, item) for item_hint, item in _items(hint, value))
+    classes = classes_in(hint)
+    if isinstance(value, Mapping):
+        fields = dict(value)
+        if "name" not in fields and len(classes) == 1 and not kind_of(classes[0]).startswith("Abstract"):
+            return from_dict(classes[0], fields)
+        name = fields.pop("name", None)
+        return from_dict(class_named(f"{field}.name", classes[0] if classes else None, str(name)), fields)
+    if isinstance(value, str) and classes and str not in _options(hint):
+        return from_dict(class_named(field, classes[0], value), {})
+    return value
+
+
+def _fields(cls: type) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(cls) if field.init]
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The alternatives of a type."""
+    return typing.get_args(hint) if _is_union(hint) else (hint,)
+
+
+def _is_union(hint: Any) -> bool:
+    return isinstance(hint, type(int | str)) or typing.get_origin(hint) is typing.Union
+
+
+def classes_in(hint: Any) -> list[type]:
+    """The classes of parts among the alternatives of a type."""
+    part = lambda option: (
+        isinstance(option, type) and (dataclasses.is_dataclass(option) or option.__name__.startswith("Abstract"))
+    )
+    return [option for option in _options(hint) if part(option)]
+
+
+def _items(hint: Any, values: tuple[Any, ...] | list[Any]) -> list[tuple[Any, Any]]:
+    """What is known of the type of each value of a tuple."""
+    hints = next((typing.get_args(option) for option in _options(hint) if typing.get_origin(option) is tuple), ())
+    if len(hints) == 2 and hints[1] is ...:
+        hints = hints[:1] * len(values)
+    return list(zip(hints if len(hints) == len(values) else [None] * len(values), values, strict=True))
 
 
 def to_json(config: Any) -> str:
@@ -100,7 +128,7 @@ def from_json(cls: type[C], text: str) -> C:
 
 def to_toml(config: Any) -> str:
     """TOML text."""
-    return tomli_w.dumps(to_dict(config))
+    return tomli_w.dumps(_without_null("", to_dict(config)))
 
 
 def from_toml(cls: type[C], text: str) -> C:
@@ -109,4 +137,25 @@ def from_toml(cls: type[C], text: str) -> C:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"This is not the TOML of a `{cls.__name__}`: {error}.") from error
-    return from_dict(cls, values)
+    return from_dict(cls, _with_null(values))
+
+
+def _without_null(field: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        unset = [name for name, item in value.items() if item is None]
+        kept = {name: _without_null(name, item) for name, item in value.items() if item is not None}
+        return {_UNSET: unset, **kept} if unset else kept
+    if isinstance(value, list):
+        if None in value:
+            raise ValueError(
+                f"`{field}` holds a list with `None` in it, for which TOML has no word: {value}. Use JSON."
+            )
+        return [_without_null(field, item) for item in value]
+    return value
+
+
+def _with_null(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        values = {name: _with_null(item) for name, item in value.items()}
+        return {**dict.fromkeys(values.pop(_UNSET, ())), **values}
+    return [_with_null(item) for item in value] if isinstance(value, list) else value
