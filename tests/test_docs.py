@@ -106,9 +106,9 @@ def test_the_options_of_the_command_line_exist(capsys):
     text = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *DOCS.rglob("*.md")))
     text = re.sub(r"python (benchmarks|recipes)/[^`\n]*|--xla_\w+", "", text)  # they have options of their own
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - {"--help"}
-    for command in ("train", "resume", "eval", "export", "render", "plot", "cost", "bench"):
+    for command in ("", "train", "resume", "eval", "export", "render", "plot", "cost", "bench"):
         with pytest.raises(SystemExit):
-            main([command, "--help"])
+            main([*command.split(), "--help"])
     known = set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     assert named and named <= known, named - known
 
