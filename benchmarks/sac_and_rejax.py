@@ -12,7 +12,7 @@ entropy alike. Each keeps what is its own:
 - rejax updates after every step of its environments, here 10 updates follow 10 steps;
 - rejax fills its buffer within its first epoch, ours before it: rejax is measured 1600 steps (100 updates) earlier.
 
-Environments of rejax are ours in the wrappers [`deepcrl.envs.FlatObservation`][] and [`deepcrl.envs.LegacyStep`][].
+Environments of rejax are ours in the wrapper [`deepcrl.envs.to_gymnax`][].
 """
 
 import argparse
@@ -26,7 +26,7 @@ import numpy as np
 
 from deepcrl import Config, make_train
 from deepcrl.agents import SAC
-from deepcrl.envs import Box, FlatObservation, LegacyStep
+from deepcrl.envs import to_gymnax
 from deepcrl.eval import EvalMetrics, evaluate
 
 
@@ -34,28 +34,6 @@ NUM_ENVS = 16
 EPISODE_LENGTH = 100
 LEARNING_RATE = 3e-4
 GAMMA, TAU = 0.95, 0.005
-
-
-class GymnaxEnv:
-    """What rejax reads of an environment: parameters as a property, spaces of Gymnax's own kind."""
-
-    def __init__(self, env: LegacyStep, params: Any):
-        self.default_params, self._env = params, env
-        self.reset, self.step = env.reset, env.step
-
-    def observation_space(self, params: Any) -> Any:
-        """As Gymnax's."""
-        return _as_gymnax(self._env.observation_space(params))
-
-    def action_space(self, params: Any) -> Any:
-        """As Gymnax's."""
-        return _as_gymnax(self._env.action_space(params))
-
-
-def _as_gymnax(box: Box) -> Any:
-    from gymnax.environments import spaces  # pyright: ignore[reportMissingImports]
-
-    return spaces.Box(box.low, box.high, box.shape, jnp.float32)
 
 
 def our_config(env_steps: int, epochs: int, width: int, batch_size: int) -> Config:
@@ -96,7 +74,7 @@ def train_rejax(config: Config, seeds: Any) -> EvalMetrics:
 
     agent: Any = config.agent
     algorithm = rejax.SAC.create(
-        env=GymnaxEnv(LegacyStep(FlatObservation(env)), params),
+        env=to_gymnax(env, params, legacy=True),
         agent_kwargs={},
         hidden_layer_sizes=(agent.width, agent.width),
         num_envs=config.num_envs,

@@ -56,4 +56,4 @@ from ._tasks import (
     UniformBox as UniformBox,
 )
 from ._vector import VectorEnv as VectorEnv
-from ._wrappers import FlatObservation as FlatObservation, LegacyStep as LegacyStep, to_gymnasium as to_gymnasium
+from ._wrappers import to_gymnasium as to_gymnasium, to_gymnax as to_gymnax

@@ -1,5 +1,8 @@
-"""Wrappers: the flat vector, the old five-tuple, and Gymnasium's vector environments."""
+"""Wrappers for clients of Gymnax and of Gymnasium."""
 
+import warnings
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -43,63 +46,82 @@ def flat(obs):
     return np.concatenate([obs.observation, obs.desired_goal], axis=-1)
 
 
-# -- FlatObservation and LegacyStep --------------------------------------------------------------------------------
+# -- Gymnax --------------------------------------------------------------------------------------------------------
 
 
-def test_flat_observations_are_observation_then_desired_goal(maze, steps):
-    from deepcrl.envs import FlatObservation
+@pytest.mark.parametrize("legacy", [False, True])
+def test_gymnax_steps_are_those_of_the_environment_in_one_vector(maze, steps, legacy):
+    from deepcrl.envs import to_gymnax
 
     env, params = maze
     keys, actions, (first, state), plain = steps
-    wrapped = FlatObservation(env)
-    flat_first, flat_state = wrapped.reset(jr.key(2), params)
+    wrapped = to_gymnax(env, params, legacy=legacy)
+    flat_first, flat_state = wrapped.reset(jr.key(2))
     assert np.array_equal(flat_first, flat(first))
     assert np.array_equal(flat_state.inner.position, state.inner.position)
-    obs, states, reward, terminated, truncated, info = scan(wrapped, params, keys, actions, flat_state)
+    obs, states, reward, *flags, info = scan(wrapped, None, keys, actions, flat_state)
     assert obs.dtype == jnp.float32
     assert np.array_equal(obs, flat(plain[0]))
     assert np.array_equal(info["final_observation"], flat(plain[5]["final_observation"]))
     assert not np.array_equal(info["final_observation"][4], obs[4])  # the episode ended here
-    for seen, expected in zip((states.time, reward, terminated, truncated), (plain[1].time, *plain[2:5]), strict=True):
-        assert np.array_equal(seen, expected)
-    assert set(info) == set(plain[5])
-    assert np.array_equal(info["distance"], plain[5]["distance"])
+    assert np.array_equal(states.time, plain[1].time) and np.array_equal(reward, plain[2])
+    assert np.array_equal(info["terminated"], plain[3]) and np.array_equal(info["truncated"], plain[4])
+    ends = [plain[3] | plain[4]] if legacy else plain[3:5]
+    assert len(flags) == len(ends) and all(map(np.array_equal, flags, ends))
+    assert set(info) == {*plain[5], "terminated", "truncated"}
 
 
-def test_flat_spaces_hold_flat_observations(maze, steps):
-    from deepcrl.envs import Box, FlatObservation
+def test_gymnax_clients_find_what_they_look_for(maze, steps):
+    from deepcrl.envs import to_gymnax
 
     env, params = maze
-    wrapped, space = FlatObservation(env), env.observation_space(params)
-    box = wrapped.observation_space(params)
-    assert isinstance(box, Box) and box.shape == (6,)
+    wrapped, space = to_gymnax(env, params), env.observation_space(params)
+    assert (wrapped.name, wrapped.num_actions) == ("PointMaze", 2)
+    assert wrapped.default_params.max_steps_in_episode == EPISODE_LENGTH
+    box, action = wrapped.observation_space(wrapped.default_params), wrapped.action_space(wrapped.default_params)
+    assert (box.shape, action.shape) == ((6,), (2,))
     assert np.array_equal(box.low, np.concatenate([space.observation.low, space.desired_goal.low]))
     assert np.array_equal(box.high, np.concatenate([space.observation.high, space.desired_goal.high]))
-    assert wrapped.action_space(params) == env.action_space(params)
     assert jax.vmap(box.contains)(jnp.asarray(flat(steps[3][0]))).all()
-    assert wrapped == FlatObservation(env) and hash(wrapped) == hash(FlatObservation(env))
+    assert wrapped.action_space().contains(wrapped.action_space().sample(jr.key(0)))
+    assert hash(wrapped) != hash(to_gymnax(env, params))  # it may be static, as Gymnax's own: never one for the other
 
 
-@pytest.mark.parametrize("flatten", [False, True])
-def test_legacy_steps_join_both_ends_and_keep_them_in_info(maze, steps, flatten):
-    from deepcrl.envs import FlatObservation, LegacyStep
+def test_gymnax_parameters_are_those_that_are_given(maze):
+    from deepcrl.envs import to_gymnax
 
     env, params = maze
-    keys, actions, _, plain = steps
-    wrapped = LegacyStep(FlatObservation(env) if flatten else env)
-    _, state = wrapped.reset(jr.key(2), params)
-    out = scan(wrapped, params, keys, actions, state)
-    assert len(out) == 5
-    obs, _, reward, done, info = out
-    assert np.array_equal(done, np.arange(7) == EPISODE_LENGTH - 1)
-    assert done.dtype == bool
-    assert np.array_equal(info["truncated"], plain[4])
-    assert np.array_equal(info["terminated"], plain[3])
-    assert np.array_equal(obs if flatten else flat(obs), flat(plain[0]))
-    assert np.array_equal(reward, plain[2])
-    assert wrapped.action_space(params) == env.action_space(params)
-    space = wrapped.observation_space(params)
-    assert (space.shape if flatten else space.observation.shape) == ((6,) if flatten else (4,))
+    still = eqx.tree_at(lambda p: p.acceleration, params, jnp.float32(0.0))
+    frozen = to_gymnax(env, still)
+    assert to_gymnax(env).default_params.replace(inner=still) == frozen.default_params
+    first, state = frozen.reset(jr.key(0))
+    obs, *_ = frozen.step(jr.key(1), state, jnp.ones(2))
+    assert np.array_equal(obs, first)
+    short = frozen.default_params.replace(max_steps_in_episode=1)
+    *_, truncated, _ = frozen.step(jr.key(1), state, jnp.ones(2), short)
+    assert truncated
+
+
+@pytest.mark.slow
+def test_clients_of_gymnax_run_unaided():
+    """Train with rejax's own evaluation, which runs by `max_steps_in_episode`; step through Gymnax's own wrapper."""
+    rejax, wrappers = pytest.importorskip("rejax"), pytest.importorskip("gymnax.wrappers")
+    from deepcrl.envs import make, to_gymnax
+
+    env, params = make("point_room", episode_length=20, reward="dense")
+    client = to_gymnax(env, params, legacy=True)
+    sac = {"buffer_size": 4_000, "fill_buffer": 200, "batch_size": 64}
+    ppo = {"num_steps": 32, "num_minibatches": 2, "num_epochs": 2}
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for algorithm, settings in ((rejax.SAC, sac), (rejax.PPO, ppo)):
+            agent = algorithm.create(env=client, num_envs=8, total_timesteps=8_192, eval_freq=4_096, **settings)
+            _, (lengths, returns) = jax.jit(agent.train)(jr.key(0))
+            assert lengths.shape == (3, 128) and (lengths == 20).all()
+            assert returns[-1].mean() > returns[0].mean()
+        gym_env = wrappers.GymnaxToGymWrapper(to_gymnax(env, params))
+        obs, _ = gym_env.reset(seed=0)
+        assert gym_env.observation_space.contains(np.asarray(obs)) and len(gym_env.step(jnp.zeros(2))) == 5
 
 
 # -- Gymnasium -----------------------------------------------------------------------------------------------------
@@ -233,3 +255,108 @@ def test_gymnasium_wrappers_work_on_top(vector):
     for i, info in enumerate(infos):
         assert np.isfinite(info["distance"])
         assert np.array_equal(info["final_obs"]["desired_goal"], first["desired_goal"][i])
+
+
+def test_gymnasium_arrays_may_be_written_to(vector):
+    """As `ClipReward` does in place."""
+    from gymnasium.wrappers.vector import ClipReward
+
+    wrapped = ClipReward(vector, 0.25, 0.5)
+    wrapped.reset(seed=0)
+    obs, reward, terminated, truncated, infos = wrapped.step(np.zeros((NUM_ENVS, 2)))
+    assert (reward == 0.25).all()
+    assert all(array.flags.writeable for array in (*obs.values(), terminated, truncated, infos["distance"]))
+
+
+def test_gymnasium_resets_those_that_are_asked_for(vector):
+    with pytest.raises(ValueError, match="`reset_mask` must hold 3 booleans, got array"):
+        vector.reset(options={"reset_mask": np.ones(2, bool)})
+    vector.reset(seed=0)
+    before, *_ = vector.step(np.ones((NUM_ENVS, 2)))
+    mask = np.array([False, True, False])
+    after, _ = vector.reset(options={"reset_mask": mask})
+    assert np.array_equal((after["observation"] == before["observation"]).all(axis=1), ~mask)
+    *_, truncated, _ = [vector.step(np.ones((NUM_ENVS, 2))) for _ in range(EPISODE_LENGTH - 1)][-1]
+    assert np.array_equal(truncated, ~mask)  # its clock began anew
+
+
+# -- Gymnasium's GoalEnv -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def single(maze):
+    from deepcrl.envs import to_gymnasium
+
+    return to_gymnasium(*maze)
+
+
+def test_the_single_environment_passes_gymnasiums_checker(single):
+    from gymnasium.utils.env_checker import check_env
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*spec.*|.*render.*")
+        check_env(single)
+
+
+def test_the_single_environment_shows_an_episode_to_its_end(single):
+    first, infos = single.reset(seed=1)
+    assert infos == {} and single.observation_space.contains(first)
+    again, _ = single.reset(seed=1)
+    assert np.array_equal(again["observation"], first["observation"])
+    assert not np.array_equal(single.reset()[0]["observation"], first["observation"])
+    position, velocity = UNIT * (single.reset(seed=1)[0]["achieved_goal"] + 1), np.zeros(2, np.float32)
+    for t in range(1, EPISODE_LENGTH + 1):
+        obs, reward, terminated, truncated, info = single.step(np.ones(2))
+        velocity = 0.8 * velocity + 0.04
+        assert not terminated and truncated is (t == EPISODE_LENGTH)
+        assert np.array_equal(obs["desired_goal"], first["desired_goal"])  # the last too: none of the next episode
+        assert np.all(obs["achieved_goal"] <= (position + velocity) / UNIT - 1 + 1e-5)
+        distance = UNIT * np.linalg.norm(obs["achieved_goal"] - obs["desired_goal"])
+        assert reward == single.compute_reward(obs["achieved_goal"], obs["desired_goal"], info) == float(distance < 0.5)
+        assert info["reward"] == reward and np.isclose(info["distance"], distance, atol=1e-4)
+        position = UNIT * (obs["achieved_goal"] + 1)
+    with pytest.raises(RuntimeError, match="Call `reset` before the first `step` of an episode"):
+        single.step(np.zeros(2))
+    single.reset()
+    with pytest.raises(ValueError, match=r"`action` must have shape \(2,\), got \(3,\)"):
+        single.step(np.zeros(3))
+
+
+def test_rewards_of_other_goals_are_computed_in_batches(single):
+    """Hindsight hands over arrays of goals, and one info for each."""
+    achieved = np.array([[0.0, 0.0], [0.2, 0.0], [0.5, 0.5]])
+    reward = single.compute_reward(achieved, np.zeros((3, 2)), [{}] * 3)
+    assert reward.dtype == np.float32 and reward.tolist() == [1.0, 1.0, 0.0]  # within 0.5 m: 0.25 units
+
+
+@pytest.mark.slow
+def test_hindsight_of_stable_baselines3_learns_unaided():
+    sb3 = pytest.importorskip("stable_baselines3")
+    from deepcrl.envs import make, to_gymnasium
+
+    def success_rate(model, env, episodes=30):
+        reached = []
+        for seed in range(episodes):
+            obs, ended = env.reset(seed=1000 + seed)[0], False
+            while not ended:
+                obs, reward, terminated, truncated, _ = env.step(model.predict(obs, deterministic=True)[0])
+                ended = terminated or truncated or reward > 0
+            reached.append(reward > 0)
+        return np.mean(reached)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        env = to_gymnasium(*make("point_u_maze", episode_length=100))
+        model = sb3.SAC(
+            "MultiInputPolicy",
+            env,
+            replay_buffer_class=sb3.HerReplayBuffer,
+            learning_starts=1_000,
+            gamma=0.95,
+            train_freq=8,
+            gradient_steps=4,
+            seed=0,
+        )
+        before = success_rate(model, env)
+        model.learn(15_000)
+        assert success_rate(model, env) > before + 0.3
