@@ -60,6 +60,8 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
 
     **Raises:** `UnknownEnvironmentError`, with close matches; `ValueError` for an unknown option.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"`make` takes a name, got a `{type(name).__name__}`. `Config(env=...)` takes an environment as it is.")
     env = factory_for(name, options)(**options)
     return env, env.default_params
 
@@ -76,8 +78,9 @@ def factory_for(name: str, options: Mapping[str, Any]) -> Factory:
     try:  # the signature alone, so that an error inside a factory keeps its own kind and place
         inspect.signature(factory).bind(**options)
     except TypeError as error:
-        known = list(inspect.signature(factory).parameters)
+        parameters = inspect.signature(factory).parameters
+        grid = " A maze is a text, such as maze='11111/1R0G1/11111'." if "maze" in parameters else ""
         raise ValueError(
-            f"`make({name!r}, ...)` does not take these options: {options}; {error}. It takes {known}."
+            f"`make({name!r}, ...)`, called with the options {dict(options)}: {error}. It takes {list(parameters)}.{grid}"
         ) from error
     return factory

@@ -272,7 +272,7 @@ def test_what_is_none_stays_none():
         ({"utd_ratio": 0.0124}, "must be at least 0.5. Raise `utd_ratio`"),
         ({"lane_layout": "batch"}, "`lane_layout` must be one of.*Did you mean `batched`"),
         ({"goal_reset": "cache"}, "`goal_reset` must be one of.*Did you mean `cached`"),
-        ({"env_options": {"goal": "free"}}, r"does not take these options.*takes \[.*'goals'"),
+        ({"env_options": {"goal": "free"}}, r"unexpected keyword argument 'goal'. It takes \[.*'goals'"),
         ({"env_options": {"goals": "walls"}}, "`goals` must be 'G'.*got 'walls'"),
         ({"env_options": {"goals": (0, 0)}}, r"`goals`.*got \(0, 0\)"),
         ({"env": "point_maze"}, "'point_maze'.*maze"),

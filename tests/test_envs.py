@@ -772,6 +772,8 @@ for build in (
     lambda: envs.PointMaze("11111/1R0G1/11111"),
     lambda: envs.PointMaze(maze, starts=[1, 1]),
     lambda: envs.PointMaze(maze, reward="shaped"),
+    lambda: envs.make("point_maze", maze=["11111", "1R0G1", "11111"]),
+    lambda: envs.make(envs.PointMaze(maze)),
 ):
     try:
         build()
@@ -780,12 +782,14 @@ for build in (
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 7
     assert lines[0].startswith("ValueError `goal_reset` must be one of") and "Did you mean `cached`?" in lines[0]
     assert lines[1].startswith("TypeError `episode_length` must be an integer, got 2.5")
     assert lines[2].startswith("TypeError `maze` must be a `Maze`") and "`Maze.from_text`" in lines[2]
     assert lines[3].startswith("ValueError `starts` must be 'R'") and "got [1, 1]" in lines[3]
     assert lines[4].startswith("ValueError `reward` must be one of ['sparse', 'dense'], got 'shaped'")
+    assert lines[5].startswith("TypeError A maze is read from one text, such as '11111/1R0G1/11111'")
+    assert lines[6].startswith("TypeError `make` takes a name, got a `PointMaze`.") and "`Config(env=...)`" in lines[6]
 
 
 def test_unknown_names_are_answered_with_close_ones():
@@ -802,9 +806,9 @@ def test_unknown_names_are_answered_with_close_ones():
 def test_unknown_options_are_refused():
     from deepcrl import envs
 
-    with pytest.raises(ValueError, match=r"make\('point_u_maze', ...\)` does not take these options: .*gaols"):
+    with pytest.raises(ValueError, match=r"`make\('point_u_maze', ...\)`, .*'gaols'. It takes \[.*'goals'"):
         envs.make("point_u_maze", gaols="free")
-    with pytest.raises(ValueError, match=r"make\('point_maze', ...\)` does not take these options: \{\}.*maze"):
+    with pytest.raises(ValueError, match=r"missing a required argument: 'maze'.*such as maze='11111/1R0G1/11111'"):
         envs.make("point_maze")
     with pytest.raises(ValueError, match="at least 3 rows"):
         envs.make("point_maze", maze="1RG1")

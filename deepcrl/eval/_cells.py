@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .._errors import check_integer, check_number
-from .._typing import Key, Scalar
+from .._typing import Key, Policy, Scalar
 from ..envs import Maze, PointMaze, PointMazeParams
-from ._rollout import Policy, rollout_episodes
+from ._rollout import rollout_episodes
 
 
 def far_cells(maze: Maze, share: float = 0.6) -> list[tuple[int, int]]:
@@ -34,7 +34,7 @@ def success_by_cell(
     **Arguments:**
 
     - `env`, `params`: the maze, with starts as `params` have them.
-    - `policy`: per sample, `policy(observation, goal, key=key)`, an action in [-1, 1].
+    - `policy`: `policy(observation, goal, *, key) -> action in [-1, 1]`, per sample.
     - `episodes`: for each cell, side by side.
     """
     check_integer("episodes", episodes)

@@ -1,18 +1,13 @@
 """Evaluation roll-outs: what a policy achieves in the first episode of fresh environments."""
 
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from .._typing import Key
+from .._typing import Key, Policy
 from ..envs import AbstractGoalEnv, EnvState, GoalObservation, VectorEnv
-
-
-Policy = Callable[..., Array]  # (observation, goal, key=...) -> action in [-1, 1], per sample
 
 
 class EvalMetrics(eqx.Module):
@@ -73,7 +68,7 @@ def rollout_episodes(
     **Arguments:**
 
     - `env`, `params`: the environment.
-    - `policy`: per sample, `policy(observation, goal, key=key)`, an action in [-1, 1].
+    - `policy`: `policy(observation, goal, *, key) -> action in [-1, 1]`, per sample.
     - `num_envs`: how many environments, side by side.
     - `keep_obs`: whether to return what was seen.
 

@@ -28,6 +28,10 @@ class Maze:
         **Raises:** `ValueError` for a grid that is ragged, not walled in, holds another letter, has no start or no
         goal, or has free cells that cannot be reached from the first start; the message says where.
         """
+        if not isinstance(text, str):
+            raise TypeError(
+                f"A maze is read from one text, such as '11111/1R0G1/11111', rows apart by `/`; got {text!r}."
+            )
         return cls(tuple(row.strip() for row in text.strip().replace("/", "\n").splitlines()))
 
     def __post_init__(self):
