@@ -56,4 +56,8 @@ from ._tasks import (
     UniformBox as UniformBox,
 )
 from ._vector import VectorEnv as VectorEnv
-from ._wrappers import to_gymnasium as to_gymnasium, to_gymnax as to_gymnax
+from ._wrappers import (
+    register_in_gymnasium as register_in_gymnasium,
+    to_gymnasium as to_gymnasium,
+    to_gymnax as to_gymnax,
+)

@@ -14,6 +14,7 @@ from deepcrl._errors import check_integer
 from deepcrl._tree import tree_where
 
 from ._api import AbstractGoalEnv, GoalObservation
+from ._registry import make
 from ._spaces import Box
 from ._vector import VectorEnv
 
@@ -151,3 +152,25 @@ class GoalGymEnv(gym.Env):
         achieved_goal, desired_goal = np.asarray(achieved_goal, np.float32), np.asarray(desired_goal, np.float32)
         reached = self._success(np.atleast_2d(achieved_goal), np.atleast_2d(desired_goal))
         return np.array(reached, np.float32) if achieved_goal.ndim > 1 else float(reached[0])
+
+
+def register(name: str) -> None:
+    """See [`deepcrl.envs.register_in_gymnasium`][]."""
+    name_there, here = f"deepcrl/{name}-v0", "deepcrl.envs._gymnasium"
+    if name_there not in gym.registry:
+        gym.register(
+            name_there,
+            entry_point=f"{here}:make_one",
+            vector_entry_point=f"{here}:make_vector",
+            kwargs={"name": name},
+        )
+
+
+def make_one(name: str, **options: Any) -> GoalGymEnv:
+    """What `gymnasium.make` calls."""
+    return GoalGymEnv(*make(name, **options), seed=0)
+
+
+def make_vector(name: str, num_envs: int = 1, **options: Any) -> GoalVectorEnv:
+    """What `gymnasium.make_vec` calls."""
+    return GoalVectorEnv(*make(name, **options), num_envs, seed=0)

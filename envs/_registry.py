@@ -61,7 +61,8 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
     **Raises:** `UnknownEnvironmentError`, with close matches; `ValueError` for an unknown option.
     """
     if not isinstance(name, str):
-        raise TypeError(f"`make` takes a name, got a `{type(name).__name__}`. `Config(env=...)` takes an environment as it is.")
+        kind = type(name).__name__
+        raise TypeError(f"`make` takes a name, got a `{kind}`. `Config(env=...)` takes an environment as it is.")
     env = factory_for(name, options)(**options)
     return env, env.default_params
 

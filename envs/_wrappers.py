@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 from deepcrl._typing import Key
 
 from ._api import AbstractGoalEnv, EnvState, GoalObservation
+from ._registry import names
 from ._spaces import Box
 
 
@@ -132,11 +133,28 @@ def to_gymnasium(
 
     **Raises:** `ImportError`, with the remedy, if gymnasium is not installed.
     """
+    ours = _ours("to_gymnasium")
+    params = env.default_params if params is None else params
+    return ours.GoalGymEnv(env, params, seed) if num_envs is None else ours.GoalVectorEnv(env, params, num_envs, seed)
+
+
+def register_in_gymnasium() -> None:
+    """Gives Gymnasium every registered name, such as `deepcrl/point_u_maze-v0`, for `gymnasium.make` and
+    `gymnasium.make_vec`; their keyword arguments are the options of [`deepcrl.envs.make`][]. What they make is
+    [`deepcrl.envs.to_gymnasium`][]'s. A second call adds what was registered since.
+
+    **Raises:** `ImportError`, with the remedy, if gymnasium is not installed.
+    """
+    ours = _ours("register_in_gymnasium")
+    for name in names():
+        ours.register(name)
+
+
+def _ours(caller: str) -> Any:
     try:
-        from ._gymnasium import GoalGymEnv, GoalVectorEnv
+        from . import _gymnasium
     except ImportError as error:
         raise ImportError(
-            "`to_gymnasium` needs gymnasium: install the extra `gymnasium` of deepcrl, or gymnasium itself."
+            f"`{caller}` needs gymnasium: install the extra `gymnasium` of deepcrl, or gymnasium itself."
         ) from error
-    params = env.default_params if params is None else params
-    return GoalGymEnv(env, params, seed) if num_envs is None else GoalVectorEnv(env, params, num_envs, seed)
+    return _gymnasium

@@ -290,12 +290,18 @@ def single(maze):
     return to_gymnasium(*maze)
 
 
-def test_the_single_environment_passes_gymnasiums_checker(single):
+def test_environments_by_name_pass_gymnasiums_checker():
+    import gymnasium as gym
     from gymnasium.utils.env_checker import check_env
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*spec.*|.*render.*")
-        check_env(single)
+    from deepcrl import envs
+
+    envs.register_in_gymnasium()
+    envs.register_in_gymnasium()  # adds nothing, and Gymnasium warns of nothing
+    check_env(gym.make("deepcrl/point_u_maze-v0", episode_length=EPISODE_LENGTH).unwrapped)
+    many = gym.make_vec("deepcrl/point_u_maze-v0", num_envs=2, episode_length=EPISODE_LENGTH)
+    assert many.reset(seed=0)[0]["observation"].shape == (2, 4)
+    assert f"deepcrl/{envs.names()[-1]}-v0" in gym.registry
 
 
 def test_the_single_environment_shows_an_episode_to_its_end(single):
