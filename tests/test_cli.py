@@ -83,12 +83,36 @@ def test_envs_lists_all_tasks(capsys):
     assert "300" in text and "600" in text
 
 
+def test_the_version_is_told(capsys):
+    import deepcrl as library
+
+    assert deepcrl("--version") == 0
+    assert capsys.readouterr().out == f"deepcrl {library.__version__}\n"
+
+
+def test_a_run_says_what_to_cite(run, capsys):
+    assert deepcrl("citation", run) == 0
+    assert "1000 Layer Networks" in capsys.readouterr().out
+    assert deepcrl("citation", run.parent) == 2
+    assert "is not the folder of a run" in one_line_error(capsys)
+
+
+def test_a_run_in_a_point_maze_is_filmed(run, tmp_path, capsys):
+    assert deepcrl("render", run, "--steps", 12, "--width", 80, "--height", 60, "--out", tmp_path / "film.gif") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"film.gif", "film.png"}
+    assert (tmp_path / "film.png").read_bytes().startswith(b"\x89PNG")
+    assert deepcrl("render", run, "--lane", 2, "--out", tmp_path / "other.png") == 2
+    assert "`lane` must be one of the run's 2" in one_line_error(capsys)
+
+
 @pytest.mark.parametrize(
     "command, options",
     [
         ([], ["train", "resume", "eval", "export", "envs"]),
+        (["render"], ["PATH", "--env", "--env-options", "--lane", "--overview"]),
+        (["plot"], ["PATH", "--by", "--overwrite"]),
         (["resume"], ["PATH", "--total-env-steps", "--tensorboard", "--wandb", "--plots"]),
-        (["eval"], ["PATH", "--env", "--episodes", "--last", "--seed"]),
+        (["eval"], ["PATH", "--env", "--env-options", "--episodes", "--last", "--seed"]),
         (["export"], ["PATH", "--best", "--lane"]),
         (["envs"], ["--help"]),
         (["train"], ["TASK", "--seeds", "--first-seed", "--out", "--overwrite", "--plots", "--env-options"]),
@@ -105,6 +129,7 @@ def test_help_names_the_options(capsys, command, options):
     text = capsys.readouterr().out
     for option in options:
         assert option in text
+    assert "][" not in text  # a cross-reference of the documentation
 
 
 @pytest.mark.parametrize("agent", ["CRL", "SAC", "TD3", "GCBC", "GCSL", "Random"])
@@ -283,7 +308,7 @@ def test_without_matplotlib_training_is_kept_and_the_remedy_told(run, tmp_path, 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     out = tmp_path / "run"
     assert deepcrl("train", "point_u_maze", *SIZES, "--seeds", 2, "--out", out) == 1
-    assert "pip install 'deepcrl[plots]'" in capsys.readouterr().out
+    assert "pip install matplotlib" in capsys.readouterr().out
     written = ["checkpoints", "config.json", "lock", "metrics.csv", "metrics.jsonl"]
     assert sorted(path.name for path in out.iterdir()) == written
 

@@ -207,13 +207,13 @@ def test_other_environments_are_not_drawn_as_mazes(train, state, tmp_path, monke
 
 
 @pytest.mark.parametrize("missing", ["matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"])
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch, missing):
+def test_without_matplotlib_the_remedy_is_told(tmp_path, monkeypatch, missing):
     from deepcrl.report import plot_learning_curve
 
     for name in [name for name in sys.modules if name == missing or name.startswith(f"{missing}.")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(ImportError, match=r"pip install 'deepcrl\[plots\]'"):
+    with pytest.raises(ImportError, match="pip install matplotlib"):
         plot_learning_curve(rows(), tmp_path / "curve.png", metrics=["success_any"])
 
 
@@ -386,6 +386,14 @@ def test_the_command_draws_and_prints_what_it_drew(tmp_path, capsys):
     assert_png(tmp_path / "x.png")
     out = capsys.readouterr().out
     assert "success_far" in out and "0.250" in out  # of depth 4: lanes of 0.0 and 0.5
+    before = (tmp_path / "x.png").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["plot", str(a), "--out", str(tmp_path / "x.png")])
+    assert ended.value.code == 2 and "is there already" in capsys.readouterr().err
+    assert (tmp_path / "x.png").read_bytes() == before
+    with pytest.raises(SystemExit) as ended:
+        main(["plot", str(a), "--overwrite", "--out", str(tmp_path / "x.png")])
+    assert ended.value.code == 0 and (tmp_path / "x.png").read_bytes() != before
 
 
 @pytest.mark.parametrize(

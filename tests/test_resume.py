@@ -277,7 +277,8 @@ def test_a_run_whose_lanes_all_diverged_ends_and_says_so(hypers, tmp_path):
     from deepcrl.runs import read_metrics, run
 
     poison = eqx.tree_at(lambda h: h.critic_lr, hypers, jnp.full_like(hypers.critic_lr, jnp.nan))
-    result = run(config(), seeds=SEEDS, hypers=poison, out=tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"4 of 4 lane\(s\) diverged .* a loss or a parameter"):
+        result = run(config(), seeds=SEEDS, hypers=poison, out=tmp_path)
     assert result.diverged == [0, 1, 2, 3]
     assert [row["epoch"] for row in read_metrics(tmp_path)] == [1] * len(SEEDS)
 

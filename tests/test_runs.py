@@ -2,16 +2,21 @@
 
 import csv
 import errno
+import io
 import json
 import math
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 from strategies import tiny
 
 
@@ -298,8 +303,10 @@ def test_ctrl_c_ends_the_run_after_the_epoch_and_keeps_what_was_logged(tmp_path)
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_second_ctrl_c_ends_it_at_once_and_gives_the_signal_back():
-    from deepcrl.runs import run
+def test_in_a_notebook_a_second_ctrl_c_interrupts_and_gives_the_signal_back(monkeypatch):
+    from deepcrl.runs import _signals, run
+
+    monkeypatch.setattr(_signals, "is_interactive", lambda: True)
 
     def twice():
         signal.raise_signal(signal.SIGINT)
@@ -311,3 +318,72 @@ def test_a_second_ctrl_c_ends_it_at_once_and_gives_the_signal_back():
         run(tiny(), seeds=SEEDS, sinks=[sink])
     assert len(sink.writes) == 1
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+HASHING = """
+import hashlib
+from deepcrl.runs._signals import stop_at_signals
+
+with stop_at_signals(lambda text: print(text, flush=True), lambda: print("in order")):
+    print("begun", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)  # minutes in C, as XLA's compiler
+"""
+
+
+def test_ctrl_c_is_heard_at_once_and_the_second_ends_the_process_while_the_main_thread_is_in_c():
+    process = subprocess.Popen([sys.executable, "-c", HASHING], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline().startswith("Stopping after this epoch; Ctrl-C again stops at once.")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert process.stdout.read() == "in order\n"
+    finally:
+        process.kill()
+
+
+def test_lanes_that_diverged_are_told_with_what_was_not_finite():
+    from deepcrl.runs._runner import _diverged_text
+
+    state = types.SimpleNamespace(obs={"goal": jnp.ones(3), "observation": jnp.zeros((2, 4))})
+    assert "1 of 2 lane(s) diverged and stopped learning: a loss" in _diverged_text(1, 2, state)
+    state.obs["observation"] = jnp.full((2, 4), jnp.nan)
+    assert "the environment shows observations that are not finite" in _diverged_text(1, 2, state)
+
+
+# What is shown
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(8.21, "8.2 s"), (210, "3.5 min"), (19_200, "5 h 20 min"), (280_842, "3 d 6 h"), (86_399, "1 d 0 h")],
+)
+def test_durations_are_told_in_the_unit_that_reads_best(seconds, text):
+    from deepcrl.runs._progress import duration
+
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_log_that_is_no_terminal_gets_a_line_per_epoch(terminal):
+    from deepcrl.runs._progress import EpochProgress
+
+    said = io.StringIO()
+    with EpochProgress(Console(file=said, force_terminal=terminal, width=80), epochs=3, done=1) as progress:
+        progress.advance(1234.5, 30.0, 0.25, 0)
+        progress.advance(1234.5, 30.0, 0.5, 2)
+    lines = [line for line in said.getvalue().splitlines() if line.startswith("epoch ")]
+    expected = ["epoch 2/3  1,234 env steps/s  30 updates/s  success 0.25", "epoch 3/3  1,234 env steps/s"]
+    assert [line[: len(start)] for line, start in zip(lines, expected, strict=False)] == ([] if terminal else expected)
+    assert terminal or "2 lane(s) diverged" in lines[1]
+
+
+def test_the_table_says_how_many_evaluations_it_is_the_mean_of():
+    from deepcrl.runs._progress import print_table
+
+    said = io.StringIO()
+    names = ("success_any", "success_end", "time_at_goal", "distance")
+    row = {"lane": 0, "seed": 7, "env_steps": 10, **dict.fromkeys(names, 0.5)}
+    print_table(Console(file=said, width=100), [{**row, "epoch": epoch} for epoch in (1, 2)])
+    assert "mean of the last 2 evaluations" in said.getvalue()

@@ -6,6 +6,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from ..runs._progress import duration
 from ..train import Config, cost, make_train, measure
 
 
@@ -40,8 +41,8 @@ def cost_sheet(*, config: Annotated[Config, tyro.conf.arg(name="")], lanes: int 
     console = Console()
     console.print(table)
     if speed is not None:
-        minutes = speed.seconds(trainer, lanes) / 60
-        console.print(f"{lanes} lane(s): about {minutes:.1f} minutes, evaluations and compiling not counted.")
+        time = duration(speed.seconds(trainer, lanes))
+        console.print(f"{lanes} lane(s): about {time}, evaluations and compiling not counted.", highlight=False)
     fits = needed <= sheet.available_bytes
     console.print(f"{lanes} lane(s) need {_megabytes(needed)} of {_megabytes(sheet.available_bytes)}.")
     if not fits:

@@ -14,10 +14,14 @@ import jax
 import tyro
 from rich.console import Console
 
+from .. import __version__
+from .._errors import check_integer
 from ..envs import UnknownEnvironmentError
+from ..runs._signals import end_process, hear_signals
 from ..train import split_cpu
 from ._arguments import import_modules, last_value, option_of_another_agent, registry_for
 from ._bench import bench
+from ._citation import cite
 from ._cost import cost_sheet
 from ._envs import list_envs
 from ._plot import plot
@@ -28,7 +32,7 @@ from ._train import train
 
 _DESCRIPTION = (
     "Deep self-supervised goal-reaching: contrastive RL with residual networks 4 to 1024 layers deep. "
-    "--import MODULE, with any command, imports what registers parts of your own."
+    "--import MODULE, with any command, imports what registers parts of your own; --version tells the version."
 )
 _COMMANDS = {
     "train": train,
@@ -40,6 +44,7 @@ _COMMANDS = {
     "cost": cost_sheet,
     "bench": bench,
     "envs": list_envs,
+    "citation": cite,
 }
 _ERRORS = (ValueError, TypeError, MemoryError, OSError, ImportError, UnknownEnvironmentError)
 
@@ -52,16 +57,21 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     args = sys.argv[1:] if args is None else list(args)
     _keep_compiled_programs()
-    _make_devices(last_value(args, "--devices"))
-    try:
-        status = _parse(import_modules(args))()
-    except _ERRORS as error:
-        Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("Stopped.")
-        sys.exit(130)
+    with hear_signals(lambda count: end_process()):  # `run` hears them in its own way while it trains
+        try:
+            _make_devices(last_value(args, "--devices"))
+            args = import_modules(args)
+            status = _version() if args == ["--version"] else _parse(args)()
+        except _ERRORS as error:
+            Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            end_process()
     sys.exit(status or 0)
+
+
+def _version() -> None:
+    print(f"deepcrl {__version__}")
 
 
 def _keep_compiled_programs() -> None:
@@ -76,8 +86,10 @@ def _make_devices(asked: str | None) -> None:
     """Before anything is parsed, since a config's checks are the first to use JAX, which then has its devices."""
     if asked == "all":
         split_cpu()
-    elif asked is not None and asked.isdecimal() and int(asked) > 1:
-        split_cpu(int(asked))
+    elif asked is not None and asked.isdecimal():
+        check_integer("devices", int(asked))
+        if int(asked) > 1:
+            split_cpu(int(asked))
 
 
 def _parse(args: list[str]) -> Callable[[], int | None]:

@@ -1,13 +1,15 @@
 """`deepcrl resume`, `deepcrl eval`, `deepcrl export`: what can be done with a run's folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 
 from ..eval import bootstrap_interval
 from ..runs import evaluate_policies, export_policy, load_policies, resume as resume_run
+from ..train import EnvOptions
 from ..train._acting import Actions
 from ._sinks import extra_sinks
 from ._train import finish
@@ -39,9 +41,10 @@ def resume(
 
 
 def evaluate(
-    path: Annotated[Path, tyro.conf.Positional],
+    run: Annotated[Path, tyro.conf.Positional],
     *,
     env: str | None = None,
+    env_options: EnvOptions | Mapping[str, Any] | None = None,
     episodes: int = 1000,
     last: bool = False,
     seed: int = 0,
@@ -50,20 +53,23 @@ def evaluate(
     """Measure the success of a run's policies, or of an exported one.
 
     Args:
-        path: A run's folder, or a policy's.
-        env: The task; by default the one trained on.
+        run: A run's folder, or an exported policy's.
+        env: The task; by default the one that the run evaluates on.
+        env_options: Its options; by default those of the run.
         episodes: How many fresh episodes, for every lane.
         last: Take the newest checkpoint of a run instead of the one with the highest success.
         seed: Of starts, goals and chance.
         actions: Samples of the policy, its mode, or the best by the critic of that many samples; by default as the run's
             own evaluations.
     """
-    policies = load_policies(path, best=not last)
-    outcomes = evaluate_policies(policies, env=env, episodes=episodes, seed=seed, actions=actions)
+    policies = load_policies(run, best=not last)
+    outcomes = evaluate_policies(
+        policies, env=env, env_options=env_options, episodes=episodes, seed=seed, actions=actions
+    )
     console = Console()
     over = "lanes" if len(policies) > 1 else "episodes"
     console.print(
-        f"{path}: {len(policies)} lane(s), {episodes} episodes each, on {env or policies[0].env}",
+        f"{run}: {len(policies)} lane(s), {episodes} episodes each, on {env or policies[0].eval_env}",
         markup=False,
         soft_wrap=True,
     )

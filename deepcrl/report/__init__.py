@@ -1,8 +1,9 @@
-"""Tables and pictures of runs. Pictures need matplotlib: `pip install 'deepcrl[plots]'`."""
+"""Tables and pictures of runs. Pictures need matplotlib."""
 
 from ._cells import plot_cells as plot_cells, visits_by_cell as visits_by_cell
 from ._compare import plot_groups as plot_groups
 from ._curves import plot_learning_curve as plot_learning_curve
+from ._film_maze import draw_maze_frames as draw_maze_frames
 from ._groups import Group as Group, group_lanes as group_lanes
 from ._maze import plot_maze as plot_maze
 from ._render import (

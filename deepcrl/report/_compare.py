@@ -7,7 +7,7 @@ from typing import Any
 from ._curves import LABELS
 from ._groups import Group, group_lanes
 from ._runs import Row
-from ._style import COLOURS, new_figure, save
+from ._style import COLOURS, new_figure, save, share_limits
 
 
 def plot_groups(
@@ -54,11 +54,11 @@ def plot_groups(
         right.set_xticks(range(len(groups)), names, rotation=20 if sum(map(len, names)) > 24 else 0)
         right.set_xlim(-0.6, len(groups) - 0.4)
         right.set_xlabel(by, fontsize=9)
-        right.set_title(f"mean of the last {last} evaluations", fontsize=9)
+        right.set_title(f"mean of the last {max(group.last for group in groups)} evaluations", fontsize=9)
         left.set_title(LABELS.get(metric, metric), fontsize=9)
         for axis in (left, right):
             if metric.startswith("success") or metric.endswith("accuracy"):
-                axis.set_ylim(0.0, 1.02)
+                share_limits(axis)
             axis.grid(axis="y", color="#dddddd", linewidth=0.6)
             axis.set_axisbelow(True)
     figure.suptitle(title, fontsize=10)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._style import COLOURS, new_figure, save
+from ._style import COLOURS, new_figure, save, share_limits
 
 
 LABELS = {
@@ -67,6 +67,6 @@ def plot_learning_curve(
         axis.set_title(LABELS.get(name, name), fontsize=9)
         axis.set_xlim(left=0.0)
         if name.startswith("success") or name.endswith("accuracy"):
-            axis.set_ylim(0.0, 1.02)
+            share_limits(axis)
     figure.suptitle(title, fontsize=10)
     return save(figure, path)

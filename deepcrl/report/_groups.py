@@ -26,7 +26,7 @@ class Group:
     tasks: tuple[str, ...]
     """The task of each lane, the strata of all intervals."""
     last: int
-    """How many of the last measurements `final` is over."""
+    """How many of the last measurements `final` is over: as many as asked for, or all there are."""
 
     @property
     def curve(self) -> Float[np.ndarray, " step"]:
@@ -103,7 +103,7 @@ def _group(by: str, value: Any, lanes: dict[Any, dict[int, float]], tasks: dict[
         env_steps=np.array(steps, float),
         lanes=np.array([[measured[step] for step in steps] for measured in lanes.values()]),
         tasks=tuple(tasks[lane] for lane in lanes),
-        last=last,
+        last=min(last, len(steps)),
     )
 
 

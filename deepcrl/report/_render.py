@@ -190,5 +190,5 @@ def _imageio() -> Any:
     try:
         import imageio.v2 as imageio
     except ImportError as error:
-        raise ImportError("Films need imageio: `pip install 'deepcrl[render]'`.") from error
+        raise ImportError("Films need imageio: pip install 'imageio[ffmpeg]'") from error
     return imageio

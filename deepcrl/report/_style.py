@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
+import numpy as np
+
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +27,7 @@ def new_figure(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("Pictures need matplotlib: `pip install 'deepcrl[plots]'`.") from error
+        raise ImportError("Pictures need matplotlib: pip install matplotlib") from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, width_ratios=shares)
@@ -33,6 +35,12 @@ def new_figure(
         axis.spines[["top", "right"]].set_visible(False)
         axis.tick_params(labelsize=8)
     return figure, axes
+
+
+def share_limits(axis: Any) -> None:
+    """For a share, from 0 to 1: with room at both ends, so that no curve hides under the frame."""
+    axis.set_ylim(-0.03, 1.03)
+    axis.set_yticks(np.linspace(0.0, 1.0, 6))
 
 
 def save(figure: "Figure", path: str | Path) -> Path:

@@ -9,7 +9,7 @@ from ._checkpoint import (
 from ._failed import FailedStep as FailedStep, load_failed_step as load_failed_step
 from ._folder import Plan as Plan, read_metrics as read_metrics, RunFolder as RunFolder
 from ._log import AbstractSink as AbstractSink, metric_rows as metric_rows, WALL_CLOCK as WALL_CLOCK
-from ._measure import evaluate_policies as evaluate_policies
+from ._measure import evaluate_policies as evaluate_policies, task_of as task_of
 from ._policy import (
     export_policy as export_policy,
     load_policies as load_policies,

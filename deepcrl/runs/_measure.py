@@ -1,7 +1,8 @@
 """What policies achieve in fresh episodes."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,16 +12,45 @@ import numpy as np
 from jaxtyping import Float, PyTree
 
 from .._errors import check_integer
+from ..envs import AbstractGoalEnv
 from ..eval import Episodes, rollout_episodes
-from ..train import Config, env_spec
+from ..train import Config, env_spec, EnvOptions
 from ..train._acting import acting_policy, Actions, check_actions
 from ._policy import Policy
+
+
+def task_of(
+    policy: Policy, env: str | None = None, env_options: EnvOptions | Mapping[str, Any] | None = None
+) -> tuple[AbstractGoalEnv, PyTree]:
+    """The task that a policy is measured or filmed in, and its parameters.
+
+    It is what the run evaluates on, and what it was trained with, episode length included, unless said otherwise.
+
+    **Arguments:**
+
+    - `policy`: of a run.
+    - `env`: the name of another task.
+    - `env_options`: other options of the task.
+
+    **Raises:** `ValueError` for a task of other sizes, or one that does not take the options.
+    """
+    config = Config.from_dict(policy.config)
+    given = {"eval_env": env, "eval_env_options": env_options}
+    config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
+    task, params = config.make_eval_env()
+    if (sizes := env_spec(task, params)) != policy.spec:
+        raise ValueError(
+            f"A policy of {policy.env} cannot act in {env or policy.eval_env}: it is for {policy.spec}, the task has "
+            f"{sizes}. Name a task of the same sizes (`env`), or a policy that was trained on this one."
+        )
+    return task, params
 
 
 def evaluate_policies(
     policies: Sequence[Policy],
     *,
     env: str | None = None,
+    env_options: EnvOptions | Mapping[str, Any] | None = None,
     episodes: int = 1000,
     seed: int = 0,
     actions: Actions | None = None,
@@ -30,7 +60,7 @@ def evaluate_policies(
     **Arguments:**
 
     - `policies`: one or more, of one run.
-    - `env`: the name of the task; by default the one that the run evaluates on.
+    - `env`, `env_options`: the task and its options, as for [`deepcrl.runs.task_of`][].
     - `episodes`: of each policy, side by side.
     - `seed`: of starts, goals and chance; the same for all policies.
     - `actions`: `"stochastic"`, `"deterministic"`, or the best by the critic of that many samples; by default as the
@@ -45,18 +75,12 @@ def evaluate_policies(
     config = Config.from_dict(policies[0].config)
     actions = config.eval_actions if actions is None else actions
     check_actions("actions", actions, policies[0].agent)
-    if isinstance(actions, int) and any(
-        isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(policies[0].state)
-    ):
+    if isinstance(actions, int) and not policies[0].has_critic:
         raise ValueError(
             f"`actions` = {actions} takes the best of {actions} samples by the critic, which an exported policy has not. "
             "Measure the run's folder, or choose 'stochastic' or 'deterministic'."
         )
-    if env is not None:
-        config = dataclasses.replace(config, eval_env=env)
-    task, params = config.make_eval_env()
-    if env_spec(task, params) != policies[0].spec:
-        raise ValueError(f"The task has sizes {env_spec(task, params)}, the policy {policies[0].spec}.")
+    task, params = task_of(policies[0], env, env_options)
 
     @jax.jit
     def outcomes(arrays: PyTree) -> Episodes:

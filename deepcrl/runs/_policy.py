@@ -15,7 +15,8 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from ..agents import AbstractAgent, AgentSpec, Hypers, WithNormalizer
 from ..envs import Box
-from ..train import make_train
+from ..train import Config, make_train
+from ..train._acting import acting_policy
 from ..train._serialise import read
 from ._checkpoint import load_checkpoint, read_about, save_checkpoint
 from ._folder import read_metrics, RunFolder
@@ -26,7 +27,7 @@ from ._runner import initial_shapes
 class Policy:
     """A trained policy: `policy(observation, goal)` is its deterministic action."""
 
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = dataclasses.field(repr=False)
     """The settings of the run it is from, as `Config.to_dict` has them."""
     spec: AgentSpec
     """Sizes of observation, goal and action."""
@@ -40,15 +41,31 @@ class Policy:
     """`success_any` of the evaluation after that epoch."""
     agent: AbstractAgent
     """The algorithm, which knows how to act."""
-    state: PyTree
+    state: PyTree = dataclasses.field(repr=False)
     """What it learnt; parts that acting does not need may be `jax.ShapeDtypeStruct`s."""
-    hypers: Hypers
+    hypers: Hypers = dataclasses.field(repr=False)
     """The lane's numbers."""
 
     @property
     def env(self) -> str:
         """The name of the task it was trained on."""
         return self.config["env"]
+
+    @property
+    def eval_env(self) -> str:
+        """The name of the task that its run evaluates on."""
+        return self.config.get("eval_env", self.env)
+
+    def acting(self) -> Callable[..., Array]:
+        """How the run's evaluations act by it: `policy(observation, goal, *, key) -> action in [-1, 1]`, per sample."""
+        actions = Config.from_dict(self.config).eval_actions
+        actions = "deterministic" if isinstance(actions, int) and not self.has_critic else actions
+        return acting_policy(self.agent, self.state, self.hypers, actions)
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether its critic is there: an exported policy has none."""
+        return not any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(self.state))
 
     def __call__(
         self, observation: ArrayLike | Sequence[float], goal: ArrayLike | Sequence[float]

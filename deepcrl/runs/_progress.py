@@ -1,5 +1,6 @@
 """What a run shows in the terminal: a header, a progress bar, a table."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,8 @@ def print_header(console: Console, trainer: Trainer, num_lanes: int, devices: in
 
 
 class EpochProgress:
-    """A progress bar over epochs; a context manager. Silent where `console` is quiet."""
+    """A progress bar over epochs; a context manager. A log that is no terminal gets a line per epoch in its place. Silent
+    where `console` is quiet."""
 
     def __init__(self, console: Console, epochs: int, done: int = 0):
         """Shows nothing before it is entered. `done` epochs are behind already."""
@@ -40,8 +42,9 @@ class EpochProgress:
             rich.progress.TextColumn("left"),
             rich.progress.TimeRemainingColumn(elapsed_when_finished=False),
             console=console,
-            disable=console.quiet,
+            disable=console.quiet or not console.is_terminal,
         )
+        self._began = time.perf_counter()
         self._task = self._progress.add_task(
             "compiling" if done < epochs else "nothing left to do", total=epochs, completed=done
         )
@@ -59,16 +62,35 @@ class EpochProgress:
         if diverged:
             text += f"  [bold red]{diverged} lane(s) diverged[/bold red]"
         self._progress.update(self._task, advance=1, description=text)
+        if self._progress.disable:
+            task, seconds = self._progress.tasks[0], time.perf_counter() - self._began
+            self.say(f"epoch {task.completed:.0f}/{task.total:.0f}  {text}  {duration(seconds)}")
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._progress.console.print(text)
+        self._progress.console.print(text, soft_wrap=True, highlight=False)
+
+    def close(self) -> None:
+        """Gives back the terminal, from any thread."""
+        self._progress.console.show_cursor(True)
+
+
+def duration(seconds: float) -> str:
+    """In the unit that reads best: `8.2 s`, `3.5 min`, `5 h 20 min`, `3 d 6 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.1f} min"
+    minutes = round(seconds / 60)
+    hours, days = divmod(minutes, 60), divmod(minutes // 60, 24)
+    return f"{hours[0]} h {hours[1]} min" if hours[0] < 24 else f"{days[0]} d {days[1]} h"
 
 
 def print_table(console: Console, rows: Sequence[dict[str, Any]]) -> None:
-    """The last evaluations of each lane, as means over the last five epochs (the paper's way to report)."""
+    """The last evaluations of each lane, as means over the last five (the paper's way to report) or all there are."""
     columns = ("success_any", "success_end", "time_at_goal", "distance")
-    table = Table(title="mean of the last 5 evaluations")
+    count = min(5, len({row["epoch"] for row in rows}))
+    table = Table(title=f"mean of the last {count} evaluations" if count > 1 else "the one evaluation")
     for name in ("seed", "env steps", *columns):
         table.add_column(name, justify="right")
     for lane in sorted({row["lane"] for row in rows}):

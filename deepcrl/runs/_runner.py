@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import functools as ft
-import signal
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from ._folder import Plan, RunFolder
 from ._log import AbstractSink, metric_rows, peak_memory
 from ._progress import EpochProgress, print_header, print_table
 from ._resume import extended, restore_state
+from ._signals import stop_at_signals
 from ._store import CheckpointStore, Saving
 
 
@@ -65,7 +66,8 @@ def run(
     """Trains one lane per seed, all in one program, logging and saving between epochs.
 
     The numbers are those of `jax.vmap(make_train(config))(seeds)`, on several devices but for rounding. The first Ctrl-C
-    (or SIGTERM) ends the run after the epoch in flight, the second at once; what was logged and saved is kept, and
+    (or SIGTERM) ends the run after the epoch in flight, the second ends the process at once, with status 130 (in a notebook
+    it raises `KeyboardInterrupt` when JAX gives back the thread); what was logged and saved is kept, and
     [`deepcrl.runs.resume`][] goes on from it. A lane that diverges stops learning and is marked; the run ends early when no
     lane is left.
 
@@ -80,7 +82,8 @@ def run(
     - `devices`: how many devices of this process share the lanes, equally many each; a multiple of the lanes has
         devices share the environments of each lane too. `"all"` takes them all.
     - `sinks`: where else the metrics go.
-    - `console`: where progress is shown; a quiet one by default.
+    - `console`: where progress is shown, for example `rich.console.Console()`; nowhere by default, but lanes that diverge
+        are told by a warning.
 
     **Raises:** `ValueError` for a folder or devices that cannot be used, `MemoryError` for lanes that do not fit; both
     before anything is compiled. `OSError`, with the remedy, if the disk fills up.
@@ -162,6 +165,14 @@ def _number(flags: Bool[Array, " lane"]) -> int:
     return int(np.asarray(flags).sum())
 
 
+def _diverged_text(diverged: int, lanes: int, state: TrainState) -> str:
+    finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(jax.device_get(state.obs)))
+    what = (
+        "a loss or a parameter was not finite" if finite else "the environment shows observations that are not finite"
+    )
+    return f"{diverged} of {lanes} lane(s) diverged and stopped learning: {what}."
+
+
 def _count(mesh: Mesh | None) -> int:
     return 1 if mesh is None else mesh.size
 
@@ -194,7 +205,10 @@ class _Loop:
         print_header(console, self.trainer, len(seeds), _count(self.mesh))
 
         began = time.perf_counter() - before_stop
-        with EpochProgress(console, config.epochs, done) as progress, _stop_at_signals(progress) as stop:
+        with (
+            EpochProgress(console, config.epochs, done) as progress,
+            stop_at_signals(progress.say, progress.close) as stop,
+        ):
             state = start()
             # The old state's memory, buffer included, becomes the new one's.
             epoch = over_devices(self.trainer.epoch, self.mesh, donate=True)
@@ -219,7 +233,10 @@ class _Loop:
                 if last:
                     break
         if diverged := _number(state.diverged):
-            console.print(f"[bold red]{diverged} of {len(seeds)} lane(s) diverged[/bold red] and stopped learning.")
+            told = _diverged_text(diverged, len(seeds), state)
+            if console.quiet:
+                warnings.warn(told, RuntimeWarning, stacklevel=3)
+            console.print(f"[bold red]{told}[/bold red]")
         if rows:
             print_table(console, rows)
         return RunResult(trainer=self.trainer, state=state, rows=rows, interrupted=bool(stop))
@@ -246,26 +263,3 @@ class _Loop:
             store.save(state, epoch, success, about)
         if last:
             store.wait()
-
-
-@contextlib.contextmanager
-def _stop_at_signals(progress: EpochProgress):
-    """Yields a list that is empty until Ctrl-C or SIGTERM; a second one raises `KeyboardInterrupt`."""
-    stop: list[bool] = []
-
-    def on_signal(signum: int, frame: object) -> None:
-        if stop:
-            raise KeyboardInterrupt
-        stop.append(True)
-        progress.say("Stopping after this epoch; Ctrl-C again stops at once. What was logged and saved is kept.")
-
-    try:
-        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: signals are not ours to handle
-        yield stop
-        return
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -12,27 +12,29 @@ _LABELS = ("epoch", "lane", "seed", "env_steps")
 
 
 class TensorBoardSink(AbstractSink):
-    """Writes events for TensorBoard: one curve per metric and lane, over environment steps."""
+    """Writes events for TensorBoard: a chart per metric, in it a curve per lane, over environment steps."""
 
     def __init__(self, folder: str | Path):
-        """**Arguments:** `folder`: for the events. **Raises:** `ImportError` without the extra `tensorboard`."""
+        """**Arguments:** `folder`: for a folder of events per lane. **Raises:** `ImportError` without tensorboardX."""
         try:
             from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise ImportError("This sink needs tensorboardX: pip install 'deepcrl[tensorboard]'") from error
+            raise ImportError("This sink needs tensorboardX: pip install tensorboardX") from error
         # Its `flush` does not wait for what is still queued to its thread, which writes as often as this says.
-        self._writer = SummaryWriter(str(folder), flush_secs=1)
+        self._open = lambda name: SummaryWriter(str(Path(folder) / name), flush_secs=1)
+        self._writers: list[Any] = []
 
     def start(self, config: Config, seeds: Sequence[int]) -> None:
         """Writes the config as text."""
-        self._writer.add_text("config", f"```\n{config.to_json()}```", 0)
+        self._writers = [self._open(f"lane_{lane}") for lane in range(len(seeds))]
+        self._writers[0].add_text("config", f"```\n{config.to_json()}```", 0)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Adds one point to every curve whose metric is finite; on disk about a second later."""
         for row in rows:
             for name, value in row.items():
                 if name not in _LABELS and value is not None:
-                    self._writer.add_scalar(f"{name}/lane_{row['lane']}", value, row["env_steps"])
+                    self._writers[row["lane"]].add_scalar(name, value, row["env_steps"])
 
 
 class WandbSink(AbstractSink):
@@ -45,12 +47,12 @@ class WandbSink(AbstractSink):
         - `project`: where the run is listed.
         - `mode`: `"online"` uploads while the run goes on.
 
-        **Raises:** `ImportError` without the extra `wandb`.
+        **Raises:** `ImportError` without the package wandb.
         """
         try:
             import wandb  # pyright: ignore[reportMissingImports]
         except ImportError as error:
-            raise ImportError("This sink needs wandb: pip install 'deepcrl[wandb]'") from error
+            raise ImportError("This sink needs wandb: pip install wandb") from error
         self._wandb, self._folder, self._project, self._mode = wandb, Path(folder), project, mode
         self._run: Any = None
 

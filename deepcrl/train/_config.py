@@ -74,7 +74,7 @@ class Config:
     """How evaluation environments are acted in; as above."""
     normalize_observations: bool = False
     """Observations and goals reach the networks with zero mean and unit variance, by running statistics (in the paper as
-    they come); see [`deepcrl.agents.WithNormalizer`][]."""
+    they come)."""
     lane_layout: Literal["batched", "serial"] | None = None
     """Lanes side by side in one batch, or one after another inside the program (by default serial on a CPU, where a lane
     then computes bit for bit what it computes alone, about as fast; batched elsewhere)."""
