@@ -4,6 +4,7 @@ A part's kind is its topmost base class whose name begins with `Abstract`, or th
 told apart within a kind.
 """
 
+import functools as ft
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ Maker = Callable[..., Any]
 
 _NAMED: dict[str, dict[str, Maker]] = {}  # by kind: what users name
 _WRITTEN: dict[str, dict[str, type]] = {}  # by kind: classes by their own names, as files may have them too
-_MADE_BY_FUNCTIONS = "AbstractGoalEnv"
+_ENVIRONMENT = "AbstractGoalEnv"
 
 
 def register(part: Maker, name: str | None = None) -> Any:
@@ -32,7 +33,8 @@ def register(part: Maker, name: str | None = None) -> Any:
     **Arguments:**
 
     - `part`: a frozen dataclass or an `eqx.Module`; it is written as its name and its fields. An environment may also be
-      any function that returns one, with a name; then the name and `env_options` are what is written.
+      any function that returns one, with a name; then the name and `env_options` are what is written. A function with
+      another kind of part for its return annotation, or a `functools.partial` of a class, gives settings a name.
     - `name`: by default the name of the class.
 
     **Returns:** `part`.
@@ -46,7 +48,7 @@ def register(part: Maker, name: str | None = None) -> Any:
         raise TypeError(f"`register` takes the class, `register({type(part).__name__})`, not an instance: {part!r}.")
     if name is None and not isinstance(part, type):
         raise TypeError(f"A function needs a name: `register({getattr(part, '__name__', 'make')}, 'my_env')`.")
-    kind = kind_of(part) if isinstance(part, type) else _MADE_BY_FUNCTIONS
+    kind = kind_of(_made_by(part))
     names = _NAMED.setdefault(kind, {})
     name = part.__name__ if name is None else name  # pyright: ignore[reportAttributeAccessIssue]
     taken = names.get(name)
@@ -95,15 +97,14 @@ def name_of(field: str, part: type) -> str:
     )
 
 
-def class_named(field: str, base: type[T] | None, name: str) -> type[T]:
-    """The class of that name, among the kind of `base` or, without, among all. **Raises** `ValueError` for a name that is
-    not registered."""
+def part_named(field: str, base: type[T] | None, name: str) -> Callable[..., T]:
+    """The class or function of that name, among the kind of `base` or, without, among all. **Raises** `ValueError` for a
+    name that is not registered."""
     kinds = _NAMED.keys() | _WRITTEN.keys() if base is None else {kind_of(base)}
     for kind in kinds:
         for known in (_NAMED, _WRITTEN):
-            part = known.get(kind, {}).get(name)
-            if isinstance(part, type):
-                return part
+            if name in known.get(kind, {}):
+                return known[kind][name]
     what = "part" if base is None else _word(kind_of(base))
     names = [name for kind in kinds for name in _NAMED.get(kind, {})]
     own = name if name.isidentifier() else "MyPart"
@@ -121,13 +122,23 @@ def as_part(field: str, base: type[T], given: Any) -> T:
     if isinstance(given, base):
         return given
     if isinstance(given, str):
-        return class_named(field, base, given)()
-    example = next(iter(registered(base).values()), base).__name__
+        return part_named(field, base, given)()
+    example = next((part for part in registered(base).values() if isinstance(part, type)), base).__name__
     if isinstance(given, type) and issubclass(given, base):
         raise TypeError(f"`{field}` must be an instance, `{given.__name__}()`; got the class `{given.__name__}`.")
     raise TypeError(
         f"`{field}` must be {_article(kind_of(base)).lower()}, such as `{example}()`, or a name; got {given!r}."
     )
+
+
+def _made_by(part: Maker) -> type:
+    """What a class, a partial of one, or a function makes; a function that does not say so makes an environment."""
+    if isinstance(part, type):
+        return part
+    if isinstance(part, ft.partial):
+        return _made_by(part.func)
+    made = getattr(part, "__annotations__", {}).get("return")
+    return made if isinstance(made, type) else type(_ENVIRONMENT, (), {})
 
 
 def _is_object_of_a_part(part: object) -> bool:
@@ -142,7 +153,7 @@ def _is_redefinition(old: Maker, new: Maker) -> bool:
 
 def _word(kind: str) -> str:
     """`AbstractContrastiveLoss` -> `contrastive loss`."""
-    if kind == _MADE_BY_FUNCTIONS:
+    if kind == _ENVIRONMENT:
         return "environment"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.removeprefix("Abstract")).lower()
 

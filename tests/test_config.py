@@ -1,6 +1,7 @@
 """Configs: files give back what was written, derived numbers add up, what cannot run is refused with a remedy."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -198,6 +199,23 @@ def test_what_cannot_be_registered_is_refused(wrong, message):
 
     with unchecked(), pytest.raises(TypeError, match=message):
         wrong(register, losses)
+
+
+def test_settings_of_a_part_may_have_a_name():
+    from deepcrl import Config, register
+    from deepcrl.agents import CRL
+
+    def deep(depth: int = 64) -> CRL:
+        return CRL(depth=depth)
+
+    with registering():
+        register(deep, "deep")
+        register(functools.partial(CRL, width=8), "narrow")
+        read = lambda agent: Config.from_dict({"env": "point_u_maze", "agent": agent}).agent
+        assert (read("deep"), read({"name": "deep", "depth": 4})) == (CRL(depth=64), CRL(depth=4))
+        assert (read("narrow"), read({"name": "narrow", "depth": 8})) == (CRL(width=8), CRL(width=8, depth=8))
+        with pytest.raises(ValueError, match="`CRL` has no field 'dept'"):
+            read({"name": "narrow", "dept": 8})
 
 
 def test_a_name_is_taken_once_but_a_cell_may_be_run_again():

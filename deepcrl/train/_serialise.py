@@ -2,16 +2,18 @@
 fields; a part without fields by its name alone; fields that can hold one class only need no name."""
 
 import dataclasses
+import functools as ft
+import inspect
 import json
 import tomllib
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import tomli_w
 
 from .._errors import did_you_mean
-from .._registry import class_named, kind_of, name_of
+from .._registry import kind_of, name_of, part_named
 
 
 C = TypeVar("C")
@@ -50,12 +52,16 @@ def _write(field: str, hint: Any, value: Any) -> Any:
     return value
 
 
-def from_dict(cls: type[C], values: Mapping[str, Any]) -> C:
-    """The inverse of `to_dict` for a config class."""
-    hints = {field.name: field.type for field in _fields(cls)}
+def from_dict(cls: Callable[..., C], values: Mapping[str, Any]) -> C:
+    """The inverse of `to_dict` for a config class, or what a registered function makes of the values."""
+    made: Any = cls.func if isinstance(cls, ft.partial) else cls
+    if dataclasses.is_dataclass(made):
+        hints = {field.name: field.type for field in _fields(made)}
+    else:
+        hints = {name: given.annotation for name, given in inspect.signature(made).parameters.items()}
     for name in values:
         if name not in hints:
-            raise ValueError(f"`{cls.__name__}` has no field {name!r}. {did_you_mean(name, hints)}")
+            raise ValueError(f"`{made.__name__}` has no field {name!r}. {did_you_mean(name, hints)}")
     fields = {}
     for name, value in values.items():
         if name in OPTION_FIELDS and isinstance(value, Mapping):
@@ -75,9 +81,9 @@ def read(field: str, hint: Any, value: Any) -> Any:
         if "name" not in fields and len(classes) == 1 and not kind_of(classes[0]).startswith("Abstract"):
             return from_dict(classes[0], fields)
         name = fields.pop("name", None)
-        return from_dict(class_named(f"{field}.name", classes[0] if classes else None, str(name)), fields)
+        return from_dict(part_named(f"{field}.name", classes[0] if classes else None, str(name)), fields)
     if isinstance(value, str) and classes and str not in _options(hint):
-        return from_dict(class_named(field, classes[0], value), {})
+        return from_dict(part_named(field, classes[0], value), {})
     return value
 
 
