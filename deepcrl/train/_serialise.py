@@ -55,10 +55,7 @@ def _write(field: str, hint: Any, value: Any) -> Any:
 def from_dict(cls: Callable[..., C], values: Mapping[str, Any]) -> C:
     """The inverse of `to_dict` for a config class, or what a registered function makes of the values."""
     made: Any = cls.func if isinstance(cls, ft.partial) else cls
-    if dataclasses.is_dataclass(made):
-        hints = {field.name: field.type for field in _fields(made)}
-    else:
-        hints = {name: given.annotation for name, given in inspect.signature(made).parameters.items()}
+    hints = _hints(made)
     for name in values:
         if name not in hints:
             raise ValueError(f"`{made.__name__}` has no field {name!r}. {did_you_mean(name, hints)}")
@@ -85,6 +82,13 @@ def read(field: str, hint: Any, value: Any) -> Any:
     if isinstance(value, str) and classes and str not in _options(hint):
         return from_dict(part_named(field, classes[0], value), {})
     return value
+
+
+def _hints(made: Any) -> dict[str, Any]:
+    """The types of the settings of a class or a function, by name."""
+    if dataclasses.is_dataclass(made):
+        return {field.name: field.type for field in _fields(made)}  # pyright: ignore[reportArgumentType]
+    return {name: given.annotation for name, given in inspect.signature(made).parameters.items()}
 
 
 def _fields(cls: type) -> list[dataclasses.Field[Any]]:
