@@ -17,7 +17,8 @@ import equinox as eqx
 import jax
 import jax.random as jr
 
-from deepcrl.agents import AgentSpec, Batch, CRL
+from deepcrl.agents import AgentSpec, CRL
+from deepcrl.replay import Batch
 
 
 # The sizes of the ant tasks: state, goal, action.

@@ -14,7 +14,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from deepcrl import Config, lanes, make_train
+from deepcrl import Config, lanes, make_train, Sweep
 from deepcrl.agents import CRL
 
 
@@ -49,13 +49,10 @@ def main() -> None:
     depths = [int(depth) for depth in arguments.depths.split(",")]
 
     deepest = config_of(max(depths), arguments)
-    sweep = lanes(deepest, seeds=[0], depth=depths)
-    ways, states = {}, {}
-    for name, train in (
-        ("by depth", make_train(deepest, hypers=sweep.hypers)),
-        ("masked", make_train(deepest)),
-    ):
-        ways[name], states[name] = jax.jit(jax.vmap(train.epoch)), jax.vmap(train.init)(*sweep)
+    many = lanes(deepest, seeds=[0], depth=depths)
+    by_size, masked = Sweep(many), make_train(deepest)
+    ways = {"by size": by_size.program("epoch", donate=False), "masked": jax.jit(jax.vmap(masked.epoch))}
+    states = {"by size": by_size.init(), "masked": jax.vmap(masked.init)(many.seeds, many.hypers)}
     for depth in depths:
         train = make_train(config_of(depth, arguments))
         ways[f"depth {depth} alone"], states[f"depth {depth} alone"] = jax.jit(train.epoch), train.init(jnp.int32(0))

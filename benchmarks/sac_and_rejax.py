@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from deepcrl import Config, make_train
-from deepcrl.agents import SAC
+from deepcrl.agents import SAC, Sample
 from deepcrl.envs import to_gymnax
 from deepcrl.eval import EvalMetrics, evaluate
 
@@ -52,7 +52,7 @@ def our_config(env_steps: int, epochs: int, width: int, batch_size: int) -> Conf
         utd_ratio=1 / NUM_ENVS,
         episode_length=EPISODE_LENGTH,
         prefill_length=EPISODE_LENGTH,
-        eval_actions="stochastic",  # as rejax evaluates
+        eval_actions=Sample(),  # as rejax evaluates
     )
 
 

@@ -9,7 +9,7 @@ from .agents import AbstractAgent
 from .losses import energy_from_name, loss_from_name
 from .nn import ResidualTrunk, TwinCritic
 from .nn._blocks import BLOCK_TYPES
-from .replay import GoalMixture
+from .replay import Replay
 from .train import Config
 
 
@@ -39,13 +39,10 @@ def _parts(agent: AbstractAgent) -> Iterator[type[Any]]:
     if "loss" in settings:
         yield type(loss_from_name(settings["loss"]))
         yield type(energy_from_name(settings["energy"]))
-    if agent.needs_outcome:
+    if isinstance(agent.replay, Replay):
+        yield type(agent.replay.goals)
+    if agent.replay.keeps_next:
         yield TwinCritic
-        if agent.hindsight != "none":
-            yield GoalMixture
-    for part in settings.values():
-        if isinstance(part, AbstractAgent):
-            yield from _parts(part)
     if "trunk" in settings:
-        yield BLOCK_TYPES[agent.trunk.block]
+        yield BLOCK_TYPES[settings["trunk"].block]
         yield ResidualTrunk

@@ -42,31 +42,20 @@ def key():
     return jax.random.key(20250314)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def train():
     from deepcrl import make_train
 
     return make_train(tiny())
 
 
-@pytest.fixture(scope="module")
-def sweep():
-    """Three lanes of two depths and two widths, of which the larger is the config's; those of one size not together."""
-    from deepcrl import lanes
+@pytest.fixture(scope="session")
+def swept():
+    """Three lanes of two depths, widths and discounts, trained by one program; those of one size do not stand together."""
+    from deepcrl import sweep
 
-    return lanes(tiny(), seeds=(3, 3, 4), depth=(4, 8, 4), width=(5, 8, 5), zipped=True)
-
-
-@pytest.fixture(scope="module")
-def result(train, sweep):
-    """The lanes of `sweep`, trained."""
-    return jax.vmap(train)(*sweep)
-
-
-@pytest.fixture(scope="module")
-def fresh(train, sweep):
-    """The same before the first epoch."""
-    return jax.vmap(train.init)(*sweep)
+    settings = {"depth": (4, 8, 4), "width": (5, 8, 5), "gamma": (0.9, 0.99, 0.99)}
+    return sweep(tiny(), seeds=(3, 3, 4), zipped=True, **settings)
 
 
 @pytest.fixture(autouse=True)

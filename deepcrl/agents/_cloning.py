@@ -1,21 +1,22 @@
 r"""Goal-conditioned cloning: repeat what was done on the way to a goal that was then achieved."""
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import check_integer
+from .._hypers import Hypers, lane_depth, lane_number
 from .._tree import tree_norm
 from .._typing import Key, Scalar
 from ..nn import GaussianPolicy, Trunk
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, Hypers
-from ._optim import adam_step, init_adam
-from ._settings import active_blocks, check_settings, network_sizes, own_hypers
+from ..replay import AbstractReplay, Batch, FutureGoals, NewestSteps, Replay
+from ._api import AbstractAgent, AgentSpec
+from ._optim import AbstractOptimizer, Adam
+from ._settings import active_blocks, check_settings, network_sizes
 from ._soft import gaussian_action
 
 
@@ -43,15 +44,13 @@ class CloningMetrics(eqx.Module):
 
 
 def _check(self: Any) -> None:
-    check_settings(self, hindsight=("future", "final"))
-    if self.newest_steps is not None:
-        check_integer("newest_steps", self.newest_steps)
+    check_settings(self)
 
 
 def _init(self: Any, spec: AgentSpec, *, key: Key) -> CloningState:
     sizes, _ = network_sizes(self)
     policy = GaussianPolicy(spec.observation_size, spec.goal_size, spec.action_size, key=key, **sizes)
-    return CloningState(policy=policy, policy_opt=init_adam(policy))
+    return CloningState(policy=policy, policy_opt=self.optimizer.init(policy))
 
 
 def _act(
@@ -74,15 +73,15 @@ def _update(
     active, _ = active_blocks(self, hypers)
 
     def loss(policy: GaussianPolicy) -> tuple[Scalar, Scalar]:
-        def judge(observation: Array, goal: Array, action: Array) -> tuple[Scalar, Array]:
+        def error(observation: Array, goal: Array, action: Array) -> tuple[Scalar, Array]:
             distribution = policy(observation, goal, active)
             return distribution.log_prob(action), distribution.mode - action
 
-        log_prob, difference = jax.vmap(judge)(batch.observation, batch.goal, batch.action)
+        log_prob, difference = jax.vmap(error)(batch.observation, batch.goal, batch.action)
         return -jnp.mean(log_prob), jnp.sqrt(jnp.mean(jnp.square(difference)))
 
     (value, error), grads = eqx.filter_value_and_grad(loss, has_aux=True)(state.policy)
-    policy, policy_opt = adam_step(state.policy, grads, state.policy_opt, hypers.actor_lr)
+    policy, policy_opt = self.optimizer.step(state.policy, grads, state.policy_opt, hypers.actor_lr)
     metrics = CloningMetrics(loss=value, error=error, grad_norm=tree_norm(grads))
     return CloningState(policy=policy, policy_opt=policy_opt), metrics
 
@@ -106,32 +105,30 @@ class GCBC(AbstractAgent):
 
     has_critic: ClassVar[bool] = False
 
-    depth: int = 4
+    depth: int = lane_depth(4)
     """Dense layers inside residual blocks, 4 a block."""
     width: int = 256
     """Hidden size."""
     trunk: Trunk = PAPER_TRUNK
     """What layers and blocks are made of."""
-    hindsight: Literal["future", "final"] = "future"
-    """Which achieved goals are imitated: any later one of the episode, or its last."""
-    actor_lr: float = 3e-4
+    replay: AbstractReplay = Replay(goals=FutureGoals())
+    """Which steps and goals are imitated: any step and what a later one of its episode achieved."""
+    optimizer: AbstractOptimizer = Adam()
+    """How all networks are stepped; a step size of its own goes with each."""
+    actor_lr: float = lane_number(3e-4)
     """Adam step size."""
-    gamma: float = 0.99
+    gamma: float = lane_number(0.99, high=1.0, open_low=True)
     """Discount of the geometric law of future goals, in (0, 1]; at 1 all later steps are equally likely."""
     remat: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     __post_init__, init, act, update = _check, _init, _act, _update
 
-    def hypers(self) -> Hypers:
-        """The numbers of this config as arrays."""
-        return own_hypers(self)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GCSL(AbstractAgent):
     r"""Goal-conditioned supervised learning: cloning as [`deepcrl.agents.GCBC`][] does, but of what the policy itself did
-    lately (`newest_steps`), with every later goal of the episode equally likely ($\gamma = 1$).
+    lately (`NewestSteps`), with every later goal of the episode equally likely ($\gamma = 1$).
 
     ??? cite "Reference"
         ```bibtex
@@ -147,25 +144,21 @@ class GCSL(AbstractAgent):
 
     has_critic: ClassVar[bool] = False
 
-    depth: int = 4
+    depth: int = lane_depth(4)
     """Dense layers inside residual blocks, 4 a block."""
     width: int = 256
     """Hidden size."""
     trunk: Trunk = PAPER_TRUNK
     """What layers and blocks are made of."""
-    hindsight: Literal["future", "final"] = "future"
-    """Which achieved goals are imitated: any later one of the episode, or its last."""
-    newest_steps: int | None = 1_000
-    """Newest steps of every environment that are learnt from; none given, all that are stored."""
-    actor_lr: float = 3e-4
+    replay: AbstractReplay = Replay(steps=NewestSteps(), goals=FutureGoals())
+    """Which steps and goals are imitated: the newest 1,000 of every environment and what a later one achieved."""
+    optimizer: AbstractOptimizer = Adam()
+    """How all networks are stepped; a step size of its own goes with each."""
+    actor_lr: float = lane_number(3e-4)
     """Adam step size."""
-    gamma: float = 1.0
+    gamma: float = lane_number(1.0, high=1.0, open_low=True)
     """Discount of the geometric law of future goals, in (0, 1]; at 1 all later steps are equally likely."""
     remat: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     __post_init__, init, act, update = _check, _init, _act, _update
-
-    def hypers(self) -> Hypers:
-        """The numbers of this config as arrays."""
-        return own_hypers(self)

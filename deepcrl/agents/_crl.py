@@ -10,6 +10,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import check_choice, check_integer, check_number
+from .._hypers import Hypers, lane_depth, lane_number
 from .._tree import tree_norm
 from .._typing import Key, Scalar
 from ..losses import (
@@ -24,10 +25,11 @@ from ..losses import (
 )
 from ..nn import GaussianPolicy, GoalEncoder, StateActionEncoder, Trunk
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, Hypers
-from ._optim import adam_step, init_adam
-from ._settings import active_blocks, check_settings, network_sizes, own_hypers
-from ._soft import ActorMetrics, AlphaMetrics, gaussian_action, soft_step
+from ..replay import AbstractReplay, Batch, FutureGoals, Replay
+from ._api import AbstractAgent, AgentSpec
+from ._optim import AbstractOptimizer, Adam
+from ._settings import active_blocks, check_settings, network_sizes
+from ._soft import ActorMetrics, ALPHA_ADAM, AlphaMetrics, gaussian_action, soft_step
 
 
 def _standardised(x: Float[Array, " repr"]) -> Float[Array, " repr"]:
@@ -125,9 +127,9 @@ class CRL(AbstractAgent):
 
     depth: int = 4
     """Dense layers inside residual blocks, 4 a block, of actor and critic."""
-    actor_depth: int | None = None
+    actor_depth: int | None = lane_depth()
     """Depth of the policy alone (by default `depth`)."""
-    critic_depth: int | None = None
+    critic_depth: int | None = lane_depth()
     """Depth of both encoders alone (by default `depth`)."""
     width: int = 256
     """Hidden size of all networks."""
@@ -141,19 +143,21 @@ class CRL(AbstractAgent):
     """Energy of two embeddings: norm, l2_squared, l1, dot, cosine, mrn, or an energy object."""
     loss: str | AbstractContrastiveLoss = "infonce"
     """Contrastive loss: infonce, backward_infonce, symmetric_infonce, binary_nce, flatnce, or a loss object."""
-    hindsight: Literal["future", "final", "random"] = "future"
-    """Which achieved goals are learnt from: of a later step (the paper's), the episode's last, or any."""
-    actor_lr: float = 3e-4
+    replay: AbstractReplay = Replay(goals=FutureGoals())
+    """Which steps and goals are learnt from: any step and what a later one achieved (the paper's)."""
+    optimizer: AbstractOptimizer = Adam()
+    """How all networks are stepped; a step size of its own goes with each."""
+    actor_lr: float = lane_number(3e-4)
     """Adam step size of the policy."""
-    critic_lr: float = 3e-4
+    critic_lr: float = lane_number(3e-4)
     """Adam step size of both encoders."""
-    alpha_lr: float = 3e-4
+    alpha_lr: float = lane_number(3e-4)
     """Adam step size of the entropy weight."""
-    gamma: float = 0.99
+    gamma: float = lane_number(0.99, high=1.0, open_low=True)
     """Discount of the geometric law of future goals, in (0, 1]."""
-    target_entropy: float = -0.5
+    target_entropy: float = lane_number(-0.5, low=-1e6, high=1e6)
     """Entropy that the policy is held to, in nats per action dimension."""
-    logsumexp_penalty: float = 0.1
+    logsumexp_penalty: float = lane_number(0.1)
     """Weight of the squared logsumexp in the critic's loss."""
     random_goals: float = 0.0
     """Share of the actor's goals that are other samples' of the batch (0 in the paper), in [0, 1]: the policy then learns
@@ -162,7 +166,7 @@ class CRL(AbstractAgent):
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     def __post_init__(self):
-        check_settings(self, hindsight=("future", "final", "random"))
+        check_settings(self)
         check_integer("repr_dim", self.repr_dim)
         check_choice("output_norm", self.output_norm, _OUTPUT_NORMS)
         object.__setattr__(self, "energy", energy_from_name(self.energy))
@@ -172,10 +176,6 @@ class CRL(AbstractAgent):
                 f"The `mrn` energy splits embeddings in halves: `repr_dim` must be even, got {self.repr_dim}."
             )
         check_number("random_goals", self.random_goals, 0.0, 1.0)
-
-    def hypers(self) -> Hypers:
-        """The numbers of this config as arrays."""
-        return own_hypers(self)
 
     def init(self, spec: AgentSpec, *, key: Key) -> CRLState:
         """Fresh networks and optimisers; $\\alpha$ starts at 1."""
@@ -192,9 +192,9 @@ class CRL(AbstractAgent):
             policy=policy,
             critic=critic,
             log_alpha=log_alpha,
-            policy_opt=init_adam(policy),
-            critic_opt=init_adam(critic),
-            alpha_opt=init_adam(log_alpha),
+            policy_opt=self.optimizer.init(policy),
+            critic_opt=self.optimizer.init(critic),
+            alpha_opt=ALPHA_ADAM.init(log_alpha),
         )
 
     def act(
@@ -235,7 +235,7 @@ class CRL(AbstractAgent):
             (critic_loss, (contrast, psi)), grads = eqx.filter_value_and_grad(self._critic_loss, has_aux=True)(
                 state.critic, batch, hypers
             )
-            critic, critic_opt = adam_step(state.critic, grads, state.critic_opt, hypers.critic_lr)
+            critic, critic_opt = self.optimizer.step(state.critic, grads, state.critic_opt, hypers.critic_lr)
             critic_metrics = CriticMetrics(
                 loss=critic_loss,
                 accuracy=contrast.accuracy,
@@ -250,11 +250,11 @@ class CRL(AbstractAgent):
         source = jnp.where(index < round(self.random_goals * index.size), jnp.roll(index, 1), index)
         actor_batch, actor_psi = dataclasses.replace(batch, goal=batch.goal[source]), psi[source]
 
-        def judge(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
+        def q_fn(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
             phi = jax.vmap(state.critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, action, critic_active)
             return jax.vmap(energy_from_name(self.energy))(jax.vmap(_OUTPUT_NORMS[self.output_norm])(phi), actor_psi)
 
-        state, actor_metrics, alpha_metrics = soft_step(self, state, judge, actor_batch, hypers, key=key)
+        state, actor_metrics, alpha_metrics = soft_step(self, state, q_fn, actor_batch, hypers, key=key)
         state = dataclasses.replace(state, critic=critic, critic_opt=critic_opt)
         return state, CRLMetrics(critic=critic_metrics, actor=actor_metrics, alpha=alpha_metrics)
 

@@ -8,12 +8,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from .._typing import IntScalar, Key
-from ._api import Actor, AgentSpec, Batch, Hypers
-from ._wrapper import AbstractWrapper
+from .._hypers import Hypers
+from .._typing import IntScalar, Key, Scalar
+from ..replay import AbstractReplay, Batch
+from ._api import AbstractAgent, AgentSpec
 
 
-_LEAST_STD = 1e-4
+# A number that hardly varies (a goal's height, a ball that was never touched) says nothing yet: were it blown up to unit
+# variance, its first true change would be a number of thousands.
+_LEAST_STD = 1e-2
+_LARGEST = 10.0
 
 
 class RunningStatistics(eqx.Module):
@@ -44,11 +48,12 @@ class RunningStatistics(eqx.Module):
         )
 
     def __call__(self, x: Float[Array, " x"]) -> Float[Array, " x"]:
-        """One sample less the mean, over the standard deviation."""
-        return (x - self.mean) / jnp.maximum(jnp.sqrt(self.variance), _LEAST_STD)
+        """One sample less the mean, over the standard deviation (at least 0.01), within [-10, 10]."""
+        unit = (x - self.mean) / jnp.maximum(jnp.sqrt(self.variance), _LEAST_STD)
+        return jnp.clip(unit, -_LARGEST, _LARGEST)
 
 
-class WithNormalizerState(eqx.Module):
+class NormalizedState(eqx.Module):
     """What the learner learnt, and what its inputs are like."""
 
     learner: PyTree
@@ -60,50 +65,74 @@ class WithNormalizerState(eqx.Module):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WithNormalizer(AbstractWrapper):
-    """An agent that sees observations and goals with zero mean and unit variance, each number by itself, whatever its
-    unit: metres of a maze beside the radians per second of a joint. The statistics are those of all batches that it has
-    learnt from; before the first, inputs are as they come.
-
-    ```python
-    config = Config(env="ant_u_maze", agent=CRL(depth=8), normalize_observations=True)  # wraps the agent so
-    ```
+class Normalized(AbstractAgent):
+    """What the training loop makes of an agent under `Config(normalize_observations=True)`: observations and goals reach
+    the learner with mean 0 and variance 1, whatever their unit: metres of a maze beside the radians per second of a joint.
+    The statistics are those of all batches that it has learnt from; before the first, inputs are as they come.
 
     The paper's networks take their inputs as they come.
     """
 
-    def init(self, spec: AgentSpec, *, key: Key) -> WithNormalizerState:
-        """The learner as it would be alone."""
-        return WithNormalizerState(
+    learner: AbstractAgent
+    """Learns and acts."""
+
+    @property
+    def replay(self) -> AbstractReplay:
+        """The learner's."""
+        return self.learner.replay
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether the learner has."""
+        return self.learner.has_critic
+
+    def hypers(self) -> Hypers:
+        """The learner's."""
+        return self.learner.hypers()
+
+    def init(self, spec: AgentSpec, *, key: Key) -> NormalizedState:
+        """A fresh learner, and statistics of nothing."""
+        return NormalizedState(
             learner=self.learner.init(spec, key=key),
             observation=RunningStatistics.fresh(spec.observation_size),
             goal=RunningStatistics.fresh(spec.goal_size),
         )
 
-    def collecting(self, state: WithNormalizerState, hypers: Hypers) -> Actor:
-        """Whoever collects for the learner, with the same statistics."""
-        agent, inner, hypers = self.learner.collecting(state.learner, hypers)
-        state = WithNormalizerState(learner=inner, observation=state.observation, goal=state.goal)
-        return Actor(WithNormalizer(learner=agent), state, hypers)
+    def act(
+        self,
+        state: NormalizedState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        *,
+        key: Key,
+        deterministic: bool = False,
+    ) -> Float[Array, " action"]:
+        """The learner's action."""
+        inputs = state.observation(observation), state.goal(goal)
+        return self.learner.act(state.learner, *inputs, hypers, key=key, deterministic=deterministic)
 
-    def inputs(
-        self, state: WithNormalizerState, observation: Float[Array, " obs"], goal: Float[Array, " goal"]
-    ) -> tuple[Float[Array, " obs"], Float[Array, " goal"]]:
-        """Both normalised."""
-        return state.observation(observation), state.goal(goal)
+    def value(
+        self,
+        state: NormalizedState,
+        observation: Float[Array, " obs"],
+        goal: Float[Array, " goal"],
+        hypers: Hypers,
+        action: Float[Array, " action"] | None = None,
+    ) -> Scalar:
+        """What the learner's critic says."""
+        return self.learner.value(state.learner, state.observation(observation), state.goal(goal), hypers, action)
 
-    def update(
-        self, state: WithNormalizerState, batch: Batch, hypers: Hypers, *, key: Key
-    ) -> tuple[WithNormalizerState, Any]:
-        """The batch goes into the statistics, then into an update of the learner; the learner's metrics."""
+    def update(self, state: NormalizedState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[NormalizedState, Any]:
+        """Statistics of the batch as well, then the learner's update on it as they have it."""
         observation, goal = state.observation.after(batch.observation), state.goal.after(batch.goal)
 
         def seen(sample: Batch) -> Batch:
-            outcome = sample.outcome
-            if outcome is not None:
-                outcome = dataclasses.replace(outcome, next_observation=observation(outcome.next_observation))
+            led_to = sample.next
+            if led_to is not None:
+                led_to = dataclasses.replace(led_to, observation=observation(led_to.observation))
             inputs = {"observation": observation(sample.observation), "goal": goal(sample.goal)}
-            return dataclasses.replace(sample, **inputs, outcome=outcome)
+            return dataclasses.replace(sample, **inputs, next=led_to)
 
         learner, metrics = self.learner.update(state.learner, jax.vmap(seen)(batch), hypers, key=key)
-        return WithNormalizerState(learner=learner, observation=observation, goal=goal), metrics
+        return NormalizedState(learner=learner, observation=observation, goal=goal), metrics

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from .._hypers import Hypers
 from .._typing import Key
-from ._api import AbstractAgent, AgentSpec, Batch, Hypers
+from ..replay import AbstractReplay, Batch, CommandedGoals, Replay
+from ._api import AbstractAgent, AgentSpec
 
 
 class RandomState(eqx.Module):
@@ -27,12 +29,8 @@ class RandomMetrics(eqx.Module):
 class Random(AbstractAgent):
     """Uniform actions in $[-1, 1]$, in evaluation too: what a task gives for nothing."""
 
-    hindsight: ClassVar[str] = "none"
+    replay: ClassVar[AbstractReplay] = Replay(goals=CommandedGoals())
     has_critic: ClassVar[bool] = False
-
-    def hypers(self) -> Hypers:
-        """No numbers; depths that stand for nothing."""
-        return Hypers.of(actor_depth=self.trunk.block_depth, critic_depth=self.trunk.block_depth)
 
     def init(self, spec: AgentSpec, *, key: Key) -> RandomState:
         """Nothing but the size of an action."""

@@ -1,7 +1,6 @@
 r"""Soft actor-critic (Haarnoja et al. 2018) for commanded goals, with or without hindsight."""
 
 import dataclasses
-from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -9,15 +8,16 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
-from .._errors import check_number
+from .._hypers import Hypers, lane_depth, lane_number
 from .._typing import Key, Scalar
 from ..losses import soft_value
 from ..nn import GaussianPolicy, Trunk, TwinCritic
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, Hypers
-from ._optim import init_adam, polyak
-from ._settings import active_blocks, check_settings, network_sizes, own_hypers
-from ._soft import ActorMetrics, AlphaMetrics, gaussian_action, soft_step
+from ..replay import AbstractReplay, Batch, CommandedGoals, Replay, TaskReward
+from ._api import AbstractAgent, AgentSpec
+from ._optim import AbstractOptimizer, Adam, polyak
+from ._settings import active_blocks, check_settings, network_sizes
+from ._soft import ActorMetrics, ALPHA_ADAM, AlphaMetrics, gaussian_action, soft_step
 from ._td import bootstrap_targets, critic_step, pair_values, TDMetrics
 
 
@@ -53,7 +53,7 @@ class SACMetrics(eqx.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SAC(AbstractAgent):
-    r"""Soft actor-critic on goals, with residual networks; `hindsight="final"` or `"future"` is SAC with hindsight
+    r"""Soft actor-critic on goals, with residual networks; `SAC(replay=hindsight_replay())` is SAC with hindsight
     experience replay.
 
     One update on a batch of steps $(s, a, s', r)$ and goals $g$, all gradients at the parameters before it:
@@ -64,8 +64,8 @@ class SAC(AbstractAgent):
     3. $\alpha$: $\alpha\, \mathbb{E}[-\log \pi - H^*]$;
     4. the targets: $Q' \leftarrow (1 - \tau) Q' + \tau Q$.
 
-    With hindsight, the reward is 1 where $s'$ counts as reaching $g$, else 0, for relabelled and commanded goals alike;
-    without, it is the task's own.
+    Goals and rewards are those of the replay rule: by default commanded goals and the task's own reward; with hindsight 1
+    where $s'$ counts as reaching $g$, else 0, for relabelled and commanded goals alike.
 
     ??? cite "Reference"
         ```bibtex
@@ -79,45 +79,37 @@ class SAC(AbstractAgent):
         ```
     """
 
-    needs_outcome: ClassVar[bool] = True
-    uniform_future: ClassVar[bool] = True
-
     depth: int = 4
     """Dense layers inside residual blocks, 4 a block, of actor and critics."""
-    actor_depth: int | None = None
+    actor_depth: int | None = lane_depth()
     """Depth of the policy alone (by default `depth`)."""
-    critic_depth: int | None = None
+    critic_depth: int | None = lane_depth()
     """Depth of both critics alone (by default `depth`)."""
     width: int = 256
     """Hidden size of all networks."""
     trunk: Trunk = PAPER_TRUNK
     """What layers and blocks of all networks are made of."""
-    hindsight: Literal["none", "final", "future"] = "none"
-    """Which achieved goals of the same episode replace commanded ones: none, its last, or any later one."""
-    hindsight_ratio: float = 0.8
-    """Share of a batch whose goals are replaced, where `hindsight` is not none."""
-    actor_lr: float = 1e-4
+    replay: AbstractReplay = Replay(goals=CommandedGoals(), reward=TaskReward())
+    """Which steps, goals and rewards are learnt from: by default all as they were."""
+    optimizer: AbstractOptimizer = Adam()
+    """How all networks are stepped; a step size of its own goes with each."""
+    actor_lr: float = lane_number(1e-4)
     """Adam step size of the policy."""
-    critic_lr: float = 1e-4
+    critic_lr: float = lane_number(1e-4)
     """Adam step size of both critics."""
-    alpha_lr: float = 3e-4
+    alpha_lr: float = lane_number(3e-4)
     """Adam step size of the entropy weight."""
-    gamma: float = 0.99
+    gamma: float = lane_number(0.99, high=1.0, open_low=True)
     """Discount of the return, in (0, 1]."""
-    tau: float = 0.005
+    tau: float = lane_number(0.005, high=1.0)
     """Share of the online weights in the target networks' next weights."""
-    target_entropy: float = -0.5
+    target_entropy: float = lane_number(-0.5, low=-1e6, high=1e6)
     """Entropy that the policy is held to, in nats per action dimension."""
     remat: bool = False
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     def __post_init__(self):
-        check_settings(self, hindsight=("none", "final", "future"))
-        check_number("hindsight_ratio", self.hindsight_ratio, 0.0, 1.0)
-
-    def hypers(self) -> Hypers:
-        """The numbers of this config as arrays."""
-        return own_hypers(self)
+        check_settings(self)
 
     def init(self, spec: AgentSpec, *, key: Key) -> SACState:
         """Fresh networks and optimisers; targets equal the critics, $\\alpha$ starts at 1."""
@@ -132,9 +124,9 @@ class SAC(AbstractAgent):
             critic=critic,
             target_critic=critic,
             log_alpha=log_alpha,
-            policy_opt=init_adam(policy),
-            critic_opt=init_adam(critic),
-            alpha_opt=init_adam(log_alpha),
+            policy_opt=self.optimizer.init(policy),
+            critic_opt=self.optimizer.init(critic),
+            alpha_opt=ALPHA_ADAM.init(log_alpha),
         )
 
     def act(
@@ -177,13 +169,13 @@ class SAC(AbstractAgent):
         with jax.named_scope("deepcrl.critic"):
             target = bootstrap_targets(batch, next_value, hypers.gamma, key=target_key)
             critic, critic_opt, critic_metrics = critic_step(
-                state.critic, state.critic_opt, target, batch, critic_active, hypers.critic_lr
+                self.optimizer, state.critic, state.critic_opt, target, batch, critic_active, hypers.critic_lr
             )
 
-        def judge(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
+        def q_fn(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
             return jnp.min(pair_values(state.critic, batch.observation, batch.goal, action, critic_active), axis=1)
 
         target_critic = polyak(state.target_critic, critic, hypers.tau)
-        state, actor_metrics, alpha_metrics = soft_step(self, state, judge, batch, hypers, key=actor_key)
+        state, actor_metrics, alpha_metrics = soft_step(self, state, q_fn, batch, hypers, key=actor_key)
         state = dataclasses.replace(state, critic=critic, critic_opt=critic_opt, target_critic=target_critic)
         return state, SACMetrics(critic=critic_metrics, actor=actor_metrics, alpha=alpha_metrics)

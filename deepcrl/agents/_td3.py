@@ -1,7 +1,6 @@
 r"""TD3 (Fujimoto et al. 2018) for commanded goals, with or without hindsight."""
 
 import dataclasses
-from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -10,14 +9,16 @@ import jax.random as jr
 from jaxtyping import Array, Float, PyTree
 
 from .._errors import check_integer, check_number
+from .._hypers import Hypers, lane_depth, lane_number
 from .._tree import tree_norm
 from .._typing import IntScalar, Key, Scalar
 from ..losses import smoothed_action
 from ..nn import DeterministicPolicy, Trunk, TwinCritic
 from ..nn._trunk import PAPER_TRUNK
-from ._api import AbstractAgent, AgentSpec, Batch, Hypers
-from ._optim import adam_step, init_adam, polyak
-from ._settings import active_blocks, check_settings, network_sizes, own_hypers
+from ..replay import AbstractReplay, Batch, CommandedGoals, Replay, TaskReward
+from ._api import AbstractAgent, AgentSpec
+from ._optim import AbstractOptimizer, Adam, polyak
+from ._settings import active_blocks, check_settings, network_sizes
 from ._td import bootstrap_targets, critic_step, TDMetrics
 
 
@@ -62,8 +63,8 @@ class TD3Metrics(eqx.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TD3(AbstractAgent):
-    r"""Twin delayed deep deterministic policy gradients on goals, with residual networks; `hindsight="final"` or
-    `"future"` is TD3 with hindsight experience replay.
+    r"""Twin delayed deep deterministic policy gradients on goals, with residual networks;
+    `TD3(replay=hindsight_replay())` is TD3 with hindsight experience replay.
 
     One update on a batch of steps $(s, a, s', r)$ and goals $g$:
 
@@ -86,30 +87,27 @@ class TD3(AbstractAgent):
         ```
     """
 
-    needs_outcome: ClassVar[bool] = True
-    uniform_future: ClassVar[bool] = True
-
     depth: int = 4
     """Dense layers inside residual blocks, 4 a block, of actor and critics."""
-    actor_depth: int | None = None
+    actor_depth: int | None = lane_depth()
     """Depth of the policy alone (by default `depth`)."""
-    critic_depth: int | None = None
+    critic_depth: int | None = lane_depth()
     """Depth of both critics alone (by default `depth`)."""
     width: int = 256
     """Hidden size of all networks."""
     trunk: Trunk = PAPER_TRUNK
     """What layers and blocks of all networks are made of."""
-    hindsight: Literal["none", "final", "future"] = "none"
-    """Which achieved goals of the same episode replace commanded ones: none, its last, or any later one."""
-    hindsight_ratio: float = 0.8
-    """Share of a batch whose goals are replaced, where `hindsight` is not none."""
-    actor_lr: float = 3e-4
+    replay: AbstractReplay = Replay(goals=CommandedGoals(), reward=TaskReward())
+    """Which steps, goals and rewards are learnt from: by default all as they were."""
+    optimizer: AbstractOptimizer = Adam()
+    """How all networks are stepped; a step size of its own goes with each."""
+    actor_lr: float = lane_number(3e-4)
     """Adam step size of the policy."""
-    critic_lr: float = 3e-4
+    critic_lr: float = lane_number(3e-4)
     """Adam step size of both critics."""
-    gamma: float = 0.99
+    gamma: float = lane_number(0.99, high=1.0, open_low=True)
     """Discount of the return, in (0, 1]."""
-    tau: float = 0.005
+    tau: float = lane_number(0.005, high=1.0)
     """Share of the online weights in the target networks' next weights."""
     policy_delay: int = 2
     """Updates of the critics for each of the policy and the targets."""
@@ -123,15 +121,10 @@ class TD3(AbstractAgent):
     """Recompute activations in the backward pass: less memory, about a third more work."""
 
     def __post_init__(self):
-        check_settings(self, hindsight=("none", "final", "future"))
-        check_number("hindsight_ratio", self.hindsight_ratio, 0.0, 1.0)
+        check_settings(self)
         check_integer("policy_delay", self.policy_delay)
         for name in ("exploration_noise", "smoothing_noise", "smoothing_clip"):
             check_number(name, getattr(self, name), 0.0)
-
-    def hypers(self) -> Hypers:
-        """The numbers of this config as arrays."""
-        return own_hypers(self)
 
     def init(self, spec: AgentSpec, *, key: Key) -> TD3State:
         """Fresh networks and optimisers; targets equal the networks."""
@@ -145,8 +138,8 @@ class TD3(AbstractAgent):
             critic=critic,
             target_policy=policy,
             target_critic=critic,
-            policy_opt=init_adam(policy),
-            critic_opt=init_adam(critic),
+            policy_opt=self.optimizer.init(policy),
+            critic_opt=self.optimizer.init(critic),
             num_updates=jnp.zeros((), jnp.int32),
             actor_metrics=PolicyMetrics(loss=jnp.zeros(()), grad_norm=jnp.zeros(())),
         )
@@ -193,7 +186,7 @@ class TD3(AbstractAgent):
         with jax.named_scope("deepcrl.critic"):
             target = bootstrap_targets(batch, next_value, hypers.gamma, key=key)
             critic, critic_opt, critic_metrics = critic_step(
-                state.critic, state.critic_opt, target, batch, critic_active, hypers.critic_lr
+                self.optimizer, state.critic, state.critic_opt, target, batch, critic_active, hypers.critic_lr
             )
         num_updates = state.num_updates + 1
         state = dataclasses.replace(state, critic=critic, critic_opt=critic_opt, num_updates=num_updates)
@@ -214,7 +207,7 @@ class TD3(AbstractAgent):
             return -jnp.mean(jax.vmap(value)(batch.observation, batch.goal))
 
         value, grads = eqx.filter_value_and_grad(loss)(state.policy)
-        policy, policy_opt = adam_step(state.policy, grads, state.policy_opt, hypers.actor_lr)
+        policy, policy_opt = self.optimizer.step(state.policy, grads, state.policy_opt, hypers.actor_lr)
         return dataclasses.replace(
             state,
             policy=policy,

@@ -10,7 +10,6 @@ from rich.console import Console
 from ..eval import bootstrap_interval
 from ..runs import evaluate_policies, export_policy, load_policies, resume as resume_run
 from ..train import EnvOptions
-from ..train._acting import Actions
 from ._sinks import extra_sinks
 from ._train import finish
 
@@ -48,7 +47,7 @@ def evaluate(
     episodes: int = 1000,
     last: bool = False,
     seed: int = 0,
-    actions: Actions | None = None,
+    actions: Literal["stochastic", "deterministic"] | int | None = None,
 ) -> None:
     """Measure the success of a run's policies, or of an exported one.
 

@@ -72,17 +72,13 @@ def finish(result: RunResult, out: Path, plots: bool, console: Console) -> int:
 
 
 def _draw(result: RunResult, out: Path, console: Console) -> bool:
-    import equinox as eqx
-    import jax
-
     from .. import report
 
     title = str(result.trainer.config.env)
-    first_lane = jax.tree_util.tree_map(lambda leaf: leaf[0], eqx.filter(result.state, eqx.is_array))
     try:
         report.plot_learning_curve(result.rows, out / "learning_curve.png", title=title)
         if isinstance(result.trainer.eval_env, PointMaze):
-            report.plot_maze(result.trainer, first_lane, out / "maze.png", title=f"{title}, first seed")
+            report.plot_maze(result.trainer, result.state(0), out / "maze.png", title=f"{title}, first seed")
     except ImportError as error:
         console.print(f"No pictures: {error}", markup=False)
         return False

@@ -54,17 +54,19 @@ def _lane_settings(file: Path) -> list[Row]:
     """What every lane was told."""
     try:
         about = json.loads(file.read_text())
-        config, seeds, hypers = dict(about["config"]), about["seeds"], about.get("hypers") or {}
+        config, lanes = dict(about["config"]), [{**lane["settings"], "seed": lane["seed"]} for lane in about["lanes"]]
         agent = _part(config.pop("agent"))
         shared = {**_flat(config), "agent": agent.pop("name"), **_flat(agent)}
-        lanes = [{name: values[lane] for name, values in hypers.items()} for lane in range(len(seeds))]
     except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise ValueError(f"{file} is not a run's: {type(error).__name__}: {error}.") from error
+    rows = []
     for lane in lanes:
+        row = {**shared, **({"actor_depth": None, "critic_depth": None} if "depth" in lane else {}), **lane}
         for name in ("actor_depth", "critic_depth"):
-            lane.setdefault(name, shared.get(name, shared.get("depth")))
-        lane["depth"] = lane["actor_depth"] if lane["actor_depth"] == lane["critic_depth"] else None
-    return [{**shared, **lane, "seed": seed} for lane, seed in zip(lanes, seeds, strict=True)]
+            row[name] = row.get("depth") if row.get(name) is None else row[name]
+        row["depth"] = row["actor_depth"] if row["actor_depth"] == row["critic_depth"] else None
+        rows.append(row)
+    return rows
 
 
 def _part(value: str | Mapping[str, Any]) -> Row:

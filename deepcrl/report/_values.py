@@ -84,7 +84,7 @@ def _values(
 
     def value(position: Float[Array, " xy"], goal: Float[Array, " xy"]) -> Scalar:
         obs = env.observe(PointMazeState(position, jnp.zeros(2), goal), params)
-        return trainer.agent.value(state.agent, obs.observation, obs.desired_goal, state.hypers)
+        return trainer.value(state, obs.observation, obs.desired_goal)
 
     return jax.vmap(value)(positions, goals)
 

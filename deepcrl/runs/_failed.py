@@ -3,14 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-import jax
 from jaxtyping import Array, Float, PyTree
 
 from ..envs import AbstractGoalEnv
-from ..train import make_train
+from ..train import lane_state, Sweep
 from ._checkpoint import load_checkpoint
 from ._folder import RunFolder
-from ._runner import initial_shapes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,12 +47,12 @@ def load_failed_step(run: str | Path, lane: int = 0) -> FailedStep:
     plan, checkpoint = folder.read_plan(), folder.store().last()
     if checkpoint is None:
         raise ValueError(f"The run {run} has no checkpoint: it saved nothing, or its first epoch has not ended.")
-    if not 0 <= lane < len(plan.seeds):
-        raise ValueError(f"`lane` must be one of the run's {len(plan.seeds)}, from 0; got {lane}.")
-    trainer = make_train(plan.config)
-    state = initial_shapes(trainer, plan)
-    loaded = load_checkpoint(checkpoint, {"failures": state.failures}, partial=True)["failures"]
-    failures = jax.tree.map(lambda leaf: leaf[lane], loaded)
+    if not 0 <= lane < len(plan.lanes):
+        raise ValueError(f"`lane` must be one of the run's {len(plan.lanes)}, from 0; got {lane}.")
+    programs = Sweep(plan.lanes)
+    wanted = tuple({"failures": state.failures} for state in programs.shapes())
+    loaded = load_checkpoint(checkpoint, wanted, partial=True)
+    failures, trainer = lane_state(plan.lanes, loaded, lane)["failures"], programs.trainer_of(lane)
     if not int(failures.count):
         raise ValueError(f"No step of lane {lane} of the run {run} failed, up to its newest checkpoint.")
     return FailedStep(

@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from ..agents import Hypers
-from ..train import Config
+from ..train import _serialise, changed, Config, Lane, Lanes
 from ._alarms import Alarm
 from ._checkpoint import PACKAGES
 from ._files import explained, locked, remove_folder, remove_unfinished, write_whole
@@ -34,10 +32,8 @@ class Plan:
 
     config: Config
     """The settings."""
-    seeds: Sequence[int]
-    """One per lane."""
-    hypers: Hypers | None = None
-    """Numbers of the lanes, leaves `lane`; the config's by default."""
+    lanes: Lanes
+    """What is trained."""
     saving: Saving = dataclasses.field(default_factory=Saving)
     """What is saved."""
 
@@ -82,9 +78,9 @@ class RunFolder(AbstractSink):
         """The run's checkpoints."""
         return CheckpointStore(self.path / "checkpoints", saving)
 
-    def start(self, config: Config, seeds: Sequence[int]) -> None:
+    def start(self, config: Config, lanes: Lanes) -> None:
         """Writes `config.json` and empties the folder of the run before."""
-        self.begin(Plan(config, seeds))
+        self.begin(Plan(config, lanes))
 
     def begin(self, plan: Plan) -> None:
         """As `start`, with all of the plan. **Raises** `ValueError` if the folder holds another run by now."""
@@ -99,8 +95,7 @@ class RunFolder(AbstractSink):
         """Writes `config.json`: the plan, and what runs it."""
         about: dict[str, Any] = {
             "config": plan.config.to_dict(),
-            "seeds": list(plan.seeds),
-            "hypers": None if plan.hypers is None else _hypers_to_dict(plan.hypers),
+            "lanes": [{"seed": lane.seed, "settings": _serialise.to_values(lane.settings)} for lane in plan.lanes],
             "saving": dataclasses.asdict(plan.saving),
             "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
             "python": platform.python_version(),
@@ -115,12 +110,11 @@ class RunFolder(AbstractSink):
         try:
             about = json.loads((self.path / "config.json").read_text())
             config = Config.from_dict(about["config"])
-            seeds = [int(seed) for seed in about["seeds"]]
-            hypers = None if about.get("hypers") is None else _hypers_from_dict(config, about["hypers"])
+            lanes = Lanes(tuple(_lane(config, lane) for lane in about["lanes"]))
             saving = Saving(**about.get("saving", {}))
         except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
             raise ValueError(f"{self.path / 'config.json'} is not a run's: {type(error).__name__}: {error}.") from error
-        return Plan(config, seeds, hypers, saving)
+        return Plan(config, lanes, saving)
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Appends one line per row to `metrics.jsonl` and `metrics.csv`, on disk when this returns."""
@@ -201,15 +195,6 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _hypers_to_dict(hypers: Hypers) -> dict[str, Any]:
-    values = {name: getattr(hypers, name) for name in Hypers.__dataclass_fields__}
-    return {name: value.tolist() for name, value in values.items() if value is not None}
-
-
-def _hypers_from_dict(config: Config, values: Mapping[str, Any]) -> Hypers:
-    like = config.hypers()
-    if "width" in values:
-        like = dataclasses.replace(like, width=jnp.zeros((), jnp.int32))
-    paths, structure = jax.tree_util.tree_flatten_with_path(like)
-    leaves = [jnp.asarray(values[path[-1].name], leaf.dtype) for path, leaf in paths]
-    return jax.tree_util.tree_unflatten(structure, leaves)
+def _lane(config: Config, about: Mapping[str, Any]) -> Lane:
+    settings = _serialise.from_values(config, about["settings"])
+    return Lane(int(about["seed"]), changed(config, settings), settings)

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..train import Config, Metrics
+from ..train import Config, Lanes, Metrics
 
 
 WALL_CLOCK = ("seconds", "env_steps_per_second", "updates_per_second", "memory_bytes")
@@ -20,7 +20,7 @@ class AbstractSink(abc.ABC):
     """Where a run's metrics go. A sink of your own needs these two methods."""
 
     @abc.abstractmethod
-    def start(self, config: Config, seeds: Sequence[int]) -> None:
+    def start(self, config: Config, lanes: Lanes) -> None:
         """Called once, before the first epoch, and again when a run is resumed."""
 
     @abc.abstractmethod
@@ -29,14 +29,14 @@ class AbstractSink(abc.ABC):
 
 
 def metric_rows(
-    metrics: Metrics, seeds: Sequence[int], epoch: int, measured: Mapping[str, int | float]
+    metrics: Metrics, lanes: Lanes, epoch: int, measured: Mapping[str, int | float]
 ) -> list[dict[str, Any]]:
     """One flat row per lane.
 
     **Arguments:**
 
     - `metrics`: of one epoch, leaves `lane`.
-    - `seeds`: of the lanes.
+    - `lanes`: what each is: every setting that they were given is a column.
     - `epoch`: its number, from 1.
     - `measured`: by the host, of all lanes together: `seconds` since the run began (stops not counted),
         `env_steps_per_second`, `updates_per_second`, `memory_bytes`. Nothing else in a row depends on the machine's speed.
@@ -46,9 +46,9 @@ def metric_rows(
     """
     host = {name: np.asarray(leaf).tolist() for name, leaf in metrics.columns().items()}
     return [
-        {"epoch": epoch, "lane": lane, "seed": seed, **measured}
-        | {name: _finite(values[lane]) for name, values in host.items()}
-        for lane, seed in enumerate(seeds)
+        {"epoch": epoch, **{name: _plain(value) for name, value in lane.items()}, **measured}
+        | {name: _finite(values[lane["lane"]]) for name, values in host.items()}
+        for lane in lanes.table()
     ]
 
 
@@ -61,3 +61,7 @@ def peak_memory() -> int:
 
 def _finite(value: int | float) -> int | float | None:
     return value if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> int | float | str | bool:
+    return value if isinstance(value, int | float | str | bool) else str(value)

@@ -5,17 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jaxtyping import Float, PyTree
 
 from .._errors import check_integer
+from ..agents import AbstractActing, AbstractAgent, Hypers
+from ..agents._acting import as_acting, check_acting
 from ..envs import AbstractGoalEnv
-from ..eval import Episodes, rollout_episodes
+from ..eval import EvalMetrics, rollout_episodes
 from ..train import Config, env_spec, EnvOptions
-from ..train._acting import acting_policy, Actions, check_actions
 from ._policy import Policy
 
 
@@ -53,7 +52,7 @@ def evaluate_policies(
     env_options: EnvOptions | Mapping[str, Any] | None = None,
     episodes: int = 1000,
     seed: int = 0,
-    actions: Actions | None = None,
+    actions: AbstractActing | str | int | None = None,
 ) -> dict[str, Float[np.ndarray, "lane episode"]]:
     """What each of several policies of one run achieves in fresh episodes.
 
@@ -73,28 +72,20 @@ def evaluate_policies(
     """
     check_integer("episodes", episodes)
     config = Config.from_dict(policies[0].config)
-    actions = config.eval_actions if actions is None else actions
-    check_actions("actions", actions, policies[0].agent)
-    if isinstance(actions, int) and not policies[0].has_critic:
+    acting = config.eval_actions if actions is None else as_acting("actions", actions)
+    check_acting("actions", acting, policies[0].agent)
+    if acting.needs_critic and not policies[0].has_critic:
         raise ValueError(
-            f"`actions` = {actions} takes the best of {actions} samples by the critic, which an exported policy has not. "
+            f"`actions` = {acting} chooses by the critic, which an exported policy has not. "
             "Measure the run's folder, or choose 'stochastic' or 'deterministic'."
         )
     task, params = task_of(policies[0], env, env_options)
 
-    @jax.jit
-    def outcomes(arrays: PyTree) -> Episodes:
-        def lane(arrays: PyTree) -> Episodes:
-            state, hypers = eqx.combine(arrays, rest)
-            act = acting_policy(policies[0].agent, state, hypers, actions)
-            return rollout_episodes(task, params, act, episodes, key=jr.key(seed), keep_obs=False)
+    @eqx.filter_jit
+    def outcomes(agent: AbstractAgent, state: PyTree, hypers: Hypers) -> EvalMetrics:
+        act = acting.policy(agent, state, hypers)
+        return rollout_episodes(task, params, act, episodes, key=jr.key(seed), keep_obs=False).per_episode()
 
-        return jax.vmap(lane)(arrays)
-
-    parts, rests = zip(
-        *[eqx.partition((policy.state, policy.hypers), eqx.is_array) for policy in policies], strict=True
-    )
-    rest = rests[0]
-    episodes_of_lanes = outcomes(jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts))
-    metrics = jax.vmap(Episodes.per_episode)(episodes_of_lanes)
-    return {name: np.asarray(getattr(metrics, name)) for name in ("success_any", "success_end", "time_at_goal")}
+    metrics = [outcomes(policy.agent, policy.state, policy.hypers) for policy in policies]
+    names = ("success_any", "success_end", "time_at_goal")
+    return {name: np.stack([np.asarray(getattr(lane, name)) for lane in metrics]) for name in names}

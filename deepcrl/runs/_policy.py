@@ -13,14 +13,13 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
-from ..agents import AbstractAgent, AgentSpec, Hypers, WithNormalizer
+from ..agents import AbstractAgent, AgentSpec, Hypers, Mode
+from ..agents._normalizer import Normalized
 from ..envs import Box
-from ..train import Config, make_train
-from ..train._acting import acting_policy
+from ..train import Config, lane_state, Sweep
 from ..train._serialise import read
 from ._checkpoint import load_checkpoint, read_about, save_checkpoint
 from ._folder import read_metrics, RunFolder
-from ._runner import initial_shapes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,9 +57,9 @@ class Policy:
 
     def acting(self) -> Callable[..., Array]:
         """How the run's evaluations act by it: `policy(observation, goal, *, key) -> action in [-1, 1]`, per sample."""
-        actions = Config.from_dict(self.config).eval_actions
-        actions = "deterministic" if isinstance(actions, int) and not self.has_critic else actions
-        return acting_policy(self.agent, self.state, self.hypers, actions)
+        acting = Config.from_dict(self.config).eval_actions
+        acting = Mode() if acting.needs_critic and not self.has_critic else acting
+        return acting.policy(self.agent, self.state, self.hypers)
 
     @property
     def has_critic(self) -> bool:
@@ -119,7 +118,7 @@ def export_policy(run: str | Path, out: str | Path, *, best: bool = False, lane:
         raise ValueError(f"`lane` must be one of the run's {len(policies)}, from 0; got {lane}.")
     policy = max(policies, key=lambda policy: policy.success or 0.0) if lane is None else policies[lane]
     about = {name: getattr(policy, name) for name in ("config", "lane", "epoch", "success")}
-    about |= {"kind": "policy", "spec": dataclasses.asdict(policy.spec), "padded": policy.hypers.width is not None}
+    about |= {"kind": "policy", "spec": dataclasses.asdict(policy.spec)}
     about |= {"low": policy.action_space.low.tolist(), "high": policy.action_space.high.tolist()}
     save_checkpoint(out, {"state": _acting_part(policy.state), "hypers": policy.hypers}, about)
     return policy
@@ -141,18 +140,14 @@ def load_policy(path: str | Path) -> Policy:
             raise ValueError(f"{path} holds no policy. Write one by `deepcrl export RUN {path}`.")
         agent = read("agent", AbstractAgent, about["config"]["agent"])
         if about["config"].get("normalize_observations", False):  # policies of older versions do not say
-            agent = WithNormalizer(learner=agent)
+            agent = Normalized(learner=agent)
         spec = AgentSpec(**about["spec"])
         space = Box(np.asarray(about["low"], np.float32), np.asarray(about["high"], np.float32))
         rest = {name: about[name] for name in ("config", "lane", "epoch", "success")}
-        is_padded = about["padded"]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds a policy that cannot be read: {type(error).__name__}: {error}.") from error
     full = jax.eval_shape(lambda key: agent.init(spec, key=key), jr.key(0))
-    hypers = agent.hypers()
-    if is_padded:
-        hypers = dataclasses.replace(hypers, width=jnp.asarray(agent.width, jnp.int32))
-    template = {"state": _acting_part(full), "hypers": hypers}
+    template = {"state": _acting_part(full), "hypers": agent.hypers()}
     loaded = load_checkpoint(path, template)
     state = eqx.combine(loaded["state"], full)
     return Policy(**rest, spec=spec, action_space=space, agent=agent, state=state, hypers=loaded["hypers"])
@@ -177,30 +172,29 @@ def load_policies(path: str | Path, *, best: bool = True) -> list[Policy]:
     checkpoint = store.best() if best else store.last()
     if checkpoint is None:
         raise ValueError(f"The run {path} has no checkpoint: it saved nothing, or its first epoch has not ended.")
-    trainer = make_train(plan.config)
-    state = initial_shapes(trainer, plan)
-    # Named as in the whole state, of which this is a part.
-    loaded = load_checkpoint(checkpoint, {"agent": state.agent, "hypers": state.hypers}, partial=True)
+    programs = Sweep(plan.lanes)
+    # Named as in the whole states, of which these are parts.
+    wanted = tuple({"agent": state.agent, "hypers": state.hypers} for state in programs.shapes())
+    loaded = load_checkpoint(checkpoint, wanted, partial=True)
     epoch = int(read_about(checkpoint)["epoch"])
     success = {row["lane"]: row["success_any"] for row in read_metrics(path) if row["epoch"] == epoch}
-    return [
-        Policy(
-            config=plan.config.to_dict(),
-            spec=trainer.spec,
-            action_space=trainer.env.action_space(trainer.env_params),
-            lane=lane,
-            epoch=epoch,
-            success=success.get(lane),
-            agent=trainer.agent,
-            state=_lane(loaded["agent"], lane),
-            hypers=_lane(loaded["hypers"], lane),
+    policies = []
+    for place, lane in enumerate(plan.lanes):
+        trainer, learnt = programs.trainer_of(place), lane_state(plan.lanes, loaded, place)
+        policies.append(
+            Policy(
+                config=lane.config.to_dict(),
+                spec=trainer.spec,
+                action_space=trainer.env.action_space(trainer.env_params),
+                lane=place,
+                epoch=epoch,
+                success=success.get(place),
+                agent=trainer.agent,
+                state=learnt["agent"],
+                hypers=learnt["hypers"],
+            )
         )
-        for lane in range(len(plan.seeds))
-    ]
-
-
-def _lane(tree: PyTree, lane: int) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf[lane], tree)
+    return policies
 
 
 def _acting_part(state: PyTree) -> PyTree:

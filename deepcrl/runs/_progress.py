@@ -8,24 +8,28 @@ import rich.progress
 from rich.console import Console
 from rich.table import Table
 
-from ..train import cost, Trainer
+from .._hypers import depth_fields
+from ..train import cost, Sweep
 
 
-def print_header(console: Console, trainer: Trainer, num_lanes: int, devices: int = 1) -> None:
+def print_header(console: Console, programs: Sweep) -> None:
     """What will be run, and how large it is."""
-    config, hypers, sheet = trainer.config, trainer.config.hypers(), cost(trainer, num_lanes)
+    config = programs.trainers[0].config
     task = config.env if isinstance(config.env, str) else type(config.env).__name__
+    console.print(f"[bold]{task}[/bold]: {type(config.agent).__name__}")
+    spread = f" on {programs.mesh.size} devices" if programs.mesh is not None else ""
     console.print(
-        f"[bold]{task}[/bold]: {type(config.agent).__name__}, actor depth {int(hypers.actor_depth)}, critic depth "
-        f"{int(hypers.critic_depth)}, {sheet.parameters / 1e6:.2f} M parameters, "
-        f"{sheet.flops_per_update / 1e9:.2f} GFLOP an update"
+        f"{len(programs.lanes)} lane(s){spread}, each {config.actual_env_steps:,} env steps and {config.actual_updates:,} "
+        f"updates in {config.epochs} epochs"
     )
-    spread = f" on {devices} devices" if devices > 1 else ""
-    console.print(
-        f"{num_lanes} lane(s){spread}, each {config.actual_env_steps:,} env steps and {config.actual_updates:,} updates in "
-        f"{config.epochs} epochs; {sheet.state_bytes / 1e6:.0f} MB of state a lane, "
-        f"{sheet.buffer_bytes / 1e6:.0f} MB of it replay buffer"
-    )
+    for lanes, trainer in programs.grouped:
+        sheet, depths = cost(trainer, len(lanes)), depth_fields(trainer.config.agent)
+        built = ", ".join(f"{name.replace('_', ' ')} {depth}" for name, depth in depths.items())
+        console.print(
+            f"{len(lanes)} of {built or 'no depth'}: {sheet.parameters / 1e6:.2f} M parameters, "
+            f"{sheet.flops_per_update / 1e9:.2f} GFLOP an update, {sheet.state_bytes / 1e6:.0f} MB of state a lane, "
+            f"{sheet.buffer_bytes / 1e6:.0f} MB of it replay buffer"
+        )
 
 
 class EpochProgress:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from ..train import Config, TrainState
+from ..train import Config, States
 from ._checkpoint import load_checkpoint, read_about
 from ._folder import Plan
 from ._store import CheckpointStore
@@ -31,20 +31,20 @@ def extended(config: Config, total_env_steps: int) -> Config:
     return dataclasses.replace(config, total_env_steps=total, epochs=epochs)
 
 
-def restore_state(store: CheckpointStore, plan: Plan, template: TrainState) -> tuple[int, TrainState] | None:
-    """The newest checkpoint's epoch and state, or `None` if there is no checkpoint."""
+def restore_states(store: CheckpointStore, plan: Plan, template: States) -> tuple[int, States] | None:
+    """The newest checkpoint's epoch and states, or `None` if there is no checkpoint."""
     path = store.last()
     if path is None:
         return None
     about = read_about(path)
     try:
-        saved, seeds, epoch = dict(about["config"]), list(about["seeds"]), int(about["epoch"])
+        saved, lanes, epoch = dict(about["config"]), list(about["lanes"]), int(about["epoch"])
         then = Config.from_dict(saved)  # a field that an older version did not have yet is at its default
     except (KeyError, TypeError) as error:
         raise ValueError(f"The checkpoint {path} is not of a run: {type(error).__name__}: {error}.") from error
     check_same(then.to_dict(), plan.config.to_dict())
-    if seeds != list(plan.seeds):
-        raise ValueError(f"`seeds` of the run were {seeds}, now they are {list(plan.seeds)}. Put them back.")
+    if lanes != plan.lanes.table():
+        raise ValueError(f"`lanes` of the run were {lanes}, now they are {plan.lanes.table()}. Put them back.")
     if plan.config.steps_per_epoch != then.steps_per_epoch or plan.config.epochs < epoch:
         raise ValueError(
             f"`total_env_steps` and `epochs` must give epochs of {then.steps_per_epoch} roll-outs and at least {epoch} of "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from ..train import Config
+from ..train import Config, Lanes
 from ._log import AbstractSink
 
 
@@ -24,9 +24,9 @@ class TensorBoardSink(AbstractSink):
         self._open = lambda name: SummaryWriter(str(Path(folder) / name), flush_secs=1)
         self._writers: list[Any] = []
 
-    def start(self, config: Config, seeds: Sequence[int]) -> None:
+    def start(self, config: Config, lanes: Lanes) -> None:
         """Writes the config as text."""
-        self._writers = [self._open(f"lane_{lane}") for lane in range(len(seeds))]
+        self._writers = [self._open(f"lane_{lane}") for lane in range(len(lanes))]
         self._writers[0].add_text("config", f"```\n{config.to_json()}```", 0)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -56,10 +56,10 @@ class WandbSink(AbstractSink):
         self._wandb, self._folder, self._project, self._mode = wandb, Path(folder), project, mode
         self._run: Any = None
 
-    def start(self, config: Config, seeds: Sequence[int]) -> None:
+    def start(self, config: Config, lanes: Lanes) -> None:
         """Begins a run of theirs; a resumed run of ours is a second one of theirs."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        settings = {**config.to_dict(), "seeds": list(seeds)}
+        settings = {**config.to_dict(), "lanes": lanes.table()}
         self._run = self._wandb.init(project=self._project, mode=self._mode, dir=str(self._folder), config=settings)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._errors import check_flag, check_integer
 from .._tree import tree_bytes
-from ..train import TrainState
+from ..train import States
 from ._checkpoint import is_key, read_about, save_checkpoint
 from ._files import remove_folder, remove_unfinished
 
@@ -74,18 +74,18 @@ class CheckpointStore:
         epochs = self.epochs()
         return self.at(max(epochs, key=lambda epoch: (self._score(epoch), epoch))) if epochs else None
 
-    def save(self, state: TrainState, epoch: int, score: float, about: Mapping[str, Any]) -> None:
-        """Saves in the background what is copied now, so that the state may be donated when this returns.
+    def save(self, states: States, epoch: int, score: float, about: Mapping[str, Any]) -> None:
+        """Saves in the background what is copied now, so that the states may be donated when this returns.
 
-        A state too large to be copied is written before this returns. Raises what went wrong in the save before.
+        States too large to be copied are written before this returns. Raises what went wrong in the save before.
         """
         self.wait()
         if not self.saving.save_buffer:
-            state = eqx.tree_at(lambda s: s.queue, state, None)
-        small = tree_bytes(state) <= _MAX_COPY_BYTES
-        state = jax.tree.map(_copy, state) if small else state
+            states = tuple(eqx.tree_at(lambda s: s.queue, state, None) for state in states)
+        small = tree_bytes(states) <= _MAX_COPY_BYTES
+        states = jax.tree.map(_copy, states) if small else states
         about = {**about, "epoch": epoch, "score": score}
-        self._pending = self._worker.submit(self._write, state, epoch, about)
+        self._pending = self._worker.submit(self._write, states, epoch, about)
         if not small:
             self.wait()
 
@@ -102,10 +102,10 @@ class CheckpointStore:
             return -1.0  # damaged: not the best, and soon not among the last
         return float(score) if isinstance(score, int | float) and score == score else -1.0
 
-    def _write(self, state: TrainState, epoch: int, about: Mapping[str, Any]) -> None:
+    def _write(self, states: States, epoch: int, about: Mapping[str, Any]) -> None:
         self.path.mkdir(exist_ok=True)
         remove_unfinished(self.path)
-        save_checkpoint(self.at(epoch), state, about)
+        save_checkpoint(self.at(epoch), states, about)
         best = self.best()
         for old in self.epochs()[: -self.saving.keep_last]:
             if self.at(old) != best:

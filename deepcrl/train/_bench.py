@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import jax.random as jr
 
 from .._errors import check_integer
-from ..agents import AgentSpec, Batch, CRL
+from ..agents import AgentSpec, CRL
+from ..replay import Batch
 from ._cost import matmul_flops
 
 

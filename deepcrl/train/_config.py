@@ -1,21 +1,21 @@
 """The static settings of a training run."""
 
 import dataclasses
-import functools as ft
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .. import envs
 from .._errors import check_choice, check_flag, check_integer, check_number
-from ..agents import AbstractAgent, AgentSpec, CRL, Hypers, WithNormalizer
+from ..agents import AbstractActing, AbstractAgent, AgentSpec, CRL, Hypers, Mode, Sample
+from ..agents._acting import as_acting, check_acting
+from ..agents._normalizer import Normalized
 from ..envs import AbstractGoalEnv, GOAL_RESETS
-from ..replay import goals_from_name, TrajectoryQueue, Transition
+from ..envs._registry import factory_for
+from ..replay import TrajectoryQueue
 from . import _serialise
-from ._acting import Actions, check_actions
 from ._paper import paper_settings
 
 
@@ -25,19 +25,23 @@ EnvOptions = tuple[tuple[str, Any], ...]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The static settings of a training run: shapes and choices. Plain values, hashable, checked at construction.
+    """The settings of a training run: shapes, choices and numbers. Plain values, hashable; making one builds nothing and
+    touches no device.
 
-    Numbers that may differ from lane to lane of one program are [`deepcrl.agents.Hypers`][], whose defaults
-    `config.hypers()` takes from the agent.
+    Numbers that may differ from lane to lane of one program are marked on the agent's fields
+    ([`deepcrl.agents.lane_number`][]).
 
-    **Raises:** `ValueError`, `TypeError` or [`deepcrl.envs.UnknownEnvironmentError`][] for what cannot run, before
-    anything is compiled or allocated.
+    **Raises:** `ValueError`, `TypeError` or [`deepcrl.envs.UnknownEnvironmentError`][] for what cannot run. What takes
+    the environment to tell (its options, sizes and episodes) [`deepcrl.make_train`][] says, before anything is compiled.
     """
 
     env: str | AbstractGoalEnv
     """The task to train on: a name (see `deepcrl envs`) or an environment object."""
     agent: AbstractAgent = dataclasses.field(default_factory=CRL)
     """The algorithm and its networks."""
+    collector: AbstractAgent | None = None
+    """Another agent that collects in place of `agent`, which learns from what it finds and is evaluated; by default the
+    agent collects for itself."""
     env_options: EnvOptions | Mapping[str, Any] = ()
     """Options of the named task, for example starts=free goals=free (in Python a mapping or pairs)."""
     eval_env: str | AbstractGoalEnv | None = None
@@ -67,10 +71,10 @@ class Config:
     resample)."""
     eval_envs: int = 128
     """Episodes per evaluation, side by side."""
-    collect_actions: Actions = "stochastic"
-    """How training environments are acted in: samples of the policy, its mode, or the best by the critic of that many
-    samples."""
-    eval_actions: Actions = "deterministic"
+    collect_actions: AbstractActing = Sample()
+    """How training environments are acted in: samples of the policy (stochastic), its mode (deterministic), or the best by
+    the critic of that many samples."""
+    eval_actions: AbstractActing = Mode()
     """How evaluation environments are acted in; as above."""
     normalize_observations: bool = False
     """Observations and goals reach the networks with zero mean and unit variance, by running statistics (in the paper as
@@ -87,8 +91,10 @@ class Config:
                 object.__setattr__(self, name, _option_pairs(name, getattr(self, name)))
         check_flag("debug_checks", self.debug_checks)
         check_flag("normalize_observations", self.normalize_observations)
-        if not isinstance(self.agent, AbstractAgent):
-            raise TypeError(f"`agent` must be an agent such as `CRL(depth=16)`, got {self.agent!r}.")
+        for name in ("agent", "collector"):
+            agent = getattr(self, name)
+            if not isinstance(agent, AbstractAgent) and not (name == "collector" and agent is None):
+                raise TypeError(f"`{name}` must be an agent such as `CRL(depth=16)`, got {agent!r}.")
         for name in ("total_env_steps", "epochs", "num_envs", "rollout_length", "eval_envs", "buffer_length"):
             check_integer(name, getattr(self, name))
         check_integer("batch_size", self.batch_size, 2)
@@ -99,21 +105,35 @@ class Config:
             check_choice("goal_reset", self.goal_reset, GOAL_RESETS)
         if self.lane_layout is not None:
             check_choice("lane_layout", self.lane_layout, LANE_LAYOUTS)
-        for name in ("collect_actions", "eval_actions"):
-            check_actions(name, getattr(self, name), self.agent)
+        for name, actor in (("collect_actions", self.collector or self.agent), ("eval_actions", self.agent)):
+            object.__setattr__(self, name, as_acting(name, getattr(self, name)))
+            check_acting(name, getattr(self, name), actor)
         check_number("utd_ratio", self.utd_ratio, 0.0, open_low=True)
-        goals_from_name(self.agent.hindsight, jnp.float32(0.5), self.agent.hindsight_ratio)
+        self._check_envs()
         self._check_buffer()
         self._check_budget()
-        self._check_eval_env()
+
+    def _check_envs(self) -> None:
+        for field, env, options in self._tasks():
+            if isinstance(env, str):
+                factory_for(env, dict(options))
+            elif not isinstance(env, AbstractGoalEnv):
+                raise TypeError(f"`{field}` must be a task's name or an `AbstractGoalEnv`, got {env!r}.")
+            elif options:
+                raise ValueError(
+                    f"`{field}_options` go with a named task; give them to the environment object: {options}."
+                )
+
+    def _tasks(self) -> tuple[tuple[str, str | AbstractGoalEnv, EnvOptions], ...]:
+        """To train on and to evaluate on: the field, the task, its options."""
+        options = self.eval_env_options
+        if options is None:
+            options = self.env_options if self.eval_env is None else ()
+        eval_env = self.env if self.eval_env is None else self.eval_env
+        return ("env", self.env, self.env_options), ("eval_env", eval_env, options)  # pyright: ignore[reportReturnType]
 
     def _check_buffer(self) -> None:
-        episode_length = self.make_env()[0].episode_length
-        if self.buffer_length < episode_length:
-            raise ValueError(
-                f"`buffer_length` (steps kept per environment) must hold an episode of {episode_length} steps, got "
-                f"{self.buffer_length}. Raise it, or lower `episode_length`."
-            )
+        self.check_episode(self.episode_length)
         if self.buffer_length < self.rollout_length:
             raise ValueError(
                 f"`buffer_length` must hold a roll-out of {self.rollout_length} steps, got {self.buffer_length}."
@@ -140,11 +160,13 @@ class Config:
                 f"Raise it to at least {least}, or lower `epochs`, `num_envs`, `rollout_length` or `prefill_length`."
             )
 
-    def _check_eval_env(self) -> None:
-        if self.eval_env is not None or self.eval_env_options is not None:
-            spec, eval_spec = env_spec(*self.make_env()), env_spec(*self.make_eval_env())
-            if spec != eval_spec:
-                raise ValueError(f"`eval_env` must have the sizes of `env`, {spec}; got {eval_spec}.")
+    def check_episode(self, episode_length: int | None) -> None:
+        """Raises `ValueError` unless the buffer holds an episode of that many steps; `None` is not known yet."""
+        if episode_length is not None and self.buffer_length < episode_length:
+            raise ValueError(
+                f"`buffer_length` (steps kept per environment) must hold an episode of {episode_length} steps, got "
+                f"{self.buffer_length}. Raise it, or lower `episode_length`."
+            )
 
     @classmethod
     def paper(cls, task: str, **changes: Any) -> "Config":
@@ -162,23 +184,16 @@ class Config:
 
     def make_env(self) -> tuple[AbstractGoalEnv, PyTree]:
         """The training environment and its parameters."""
-        return self._build_env("env", self.env, self.env_options)
+        return self._build_env(*self._tasks()[0][1:])
 
     def make_eval_env(self) -> tuple[AbstractGoalEnv, PyTree]:
         """The evaluation environment and its parameters; it draws a fresh start and goal at every reset."""
-        options = self.eval_env_options
-        if options is None:
-            options = self.env_options if self.eval_env is None else ()
-        env, params = self._build_env("eval_env", self.env if self.eval_env is None else self.eval_env, options)
+        env, params = self._build_env(*self._tasks()[1][1:])
         return dataclasses.replace(env, goal_reset="resample"), params
 
-    def _build_env(self, field: str, env: str | AbstractGoalEnv, options: Any) -> tuple[AbstractGoalEnv, PyTree]:
+    def _build_env(self, env: str | AbstractGoalEnv, options: EnvOptions) -> tuple[AbstractGoalEnv, PyTree]:
         if isinstance(env, str):
             env, params = envs.make(env, **dict(options))
-        elif not isinstance(env, AbstractGoalEnv):
-            raise TypeError(f"An environment must be a name or an `AbstractGoalEnv`, got {env!r}.")
-        elif options:
-            raise ValueError(f"`{field}_options` go with a named task; give them to the environment object: {options}.")
         else:
             params = env.default_params
         given = {"goal_reset": self.goal_reset, "episode_length": self.episode_length}
@@ -186,8 +201,15 @@ class Config:
         return dataclasses.replace(env, **changes), params
 
     def make_agent(self) -> AbstractAgent:
-        """The agent as it is trained: in a [`deepcrl.agents.WithNormalizer`][], if observations are to be normalised."""
-        return WithNormalizer(learner=self.agent) if self.normalize_observations else self.agent
+        """The agent as it is trained: around it, if observations are to be normalised, what does so."""
+        return self._prepared(self.agent)
+
+    def make_collector(self) -> AbstractAgent | None:
+        """The collector, in the same way; `None` where the agent collects for itself."""
+        return None if self.collector is None else self._prepared(self.collector)
+
+    def _prepared(self, agent: AbstractAgent) -> AbstractAgent:
+        return Normalized(learner=agent) if self.normalize_observations else agent
 
     def hypers(self) -> Hypers:
         """The numbers of the agent's config as arrays, for one lane."""
@@ -196,6 +218,11 @@ class Config:
     def queue(self) -> TrajectoryQueue:
         """The replay buffer's structure."""
         return TrajectoryQueue(num_envs=self.num_envs, length=self.buffer_length)
+
+    @property
+    def layout(self) -> str:
+        """`lane_layout`, or its default on this machine."""
+        return self.lane_layout or ("serial" if jax.default_backend() == "cpu" else "batched")
 
     # -- derived numbers -------------------------------------------------------------------------------------------
 
@@ -242,11 +269,6 @@ class Config:
     def actual_updates(self) -> int:
         """Updates of the whole run."""
         return self.epochs * self.steps_per_epoch * self.updates_per_step
-
-    @ft.cached_property
-    def buffer_bytes(self) -> int:
-        """Bytes of one lane's replay buffer; nothing is allocated to find out."""
-        return self.queue().nbytes(example_transition(env_spec(*self.make_env()), self.agent.needs_outcome))
 
     # -- files -----------------------------------------------------------------------------------------------------
 
@@ -295,24 +317,4 @@ def env_spec(env: AbstractGoalEnv, params: PyTree) -> AgentSpec:
         observation_size=space.observation.size,
         goal_size=space.desired_goal.size,
         action_size=env.action_space(params).size,
-    )
-
-
-def example_transition(spec: AgentSpec, with_end: bool = False) -> Transition:
-    """A step of zeros, of the shapes and dtypes that the replay buffer stores; `with_end` with what it led to."""
-    false, goal = jnp.zeros((), bool), jnp.zeros(spec.goal_size)
-    return jax.tree.map(
-        jnp.asarray,
-        Transition(
-            observation=jnp.zeros(spec.observation_size),
-            action=jnp.zeros(spec.action_size),
-            achieved_goal=goal,
-            desired_goal=goal,
-            reward=jnp.zeros(()),
-            terminated=false,
-            truncated=false,
-            episode_id=jnp.zeros((), jnp.int32),
-            next_observation=jnp.zeros(spec.observation_size) if with_end else None,
-            next_achieved_goal=goal if with_end else None,
-        ),
     )

@@ -64,14 +64,16 @@ def cost(trainer: Trainer, lanes: int = 1) -> Cost:
     - `lanes`: how many runs in one program.
     """
     state = trainer.lane_shapes()
-    batch = jax.eval_shape(trainer._sample_batch, state.queue, state.hypers, state.key)
+    batch = jax.eval_shape(
+        lambda *args: trainer._sample_batch(trainer.agent, *args), state.queue, state.hypers, state.key
+    )
     update = lambda *args: trainer.agent.update(*args[:3], key=args[3])
     return Cost(
         lanes=lanes,
         parameters=_networks_size(state.agent),
         flops_per_update=matmul_flops(jax.make_jaxpr(update)(state.agent, batch, state.hypers, state.key).jaxpr),
         state_bytes=tree_bytes(state),
-        buffer_bytes=trainer.config.buffer_bytes,
+        buffer_bytes=trainer.buffer_bytes(),
         available_bytes=available_memory(),
     )
 
@@ -82,7 +84,7 @@ def measure(trainer: Trainer, seconds: float = 2.0) -> Speed:
 
     def update(agent: Any, key: Any) -> Any:
         batch_key, update_key = jr.split(key)
-        batch = trainer._sample_batch(state.queue, state.hypers, batch_key)
+        batch = trainer._sample_batch(trainer.agent, state.queue, state.hypers, batch_key)
         return trainer.agent.update(agent, batch, state.hypers, key=update_key)[0]
 
     compiled = jax.jit(update).lower(state.agent, jr.key(0)).compile()

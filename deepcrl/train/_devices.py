@@ -3,7 +3,6 @@ than the lanes share the environments of each."""
 
 import contextlib
 import functools as ft
-import math
 import os
 from collections.abc import Callable
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from jaxtyping import PyTree
 from .._compiler import compiler_knows
 from .._errors import check_integer
 from .._tree import ENVS
-from ._config import Config
+from ._lanes import Lanes
 from ._state import TrainState
 
 
@@ -31,14 +30,7 @@ WITHOUT_YNNPACK = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 
 def over_devices(function: Callable[..., Any], mesh: Mesh | None, *, donate: bool = False) -> Callable[..., Any]:
-    """`jax.vmap(function)`, with its lanes spread over the devices of a mesh.
-
-    ```python
-    sweep = lanes(config, seeds=range(8), depth=(4, 16)).dealt(jax.device_count())
-    train = make_train(config, hypers=sweep.hypers)
-    mesh = jax.sharding.Mesh(jax.devices(), ("lane",))
-    result = over_devices(train, mesh)(*sweep)
-    ```
+    """A function of many lanes as a jitted program, with its lanes spread over the devices of a mesh.
 
     It is `jax.shard_map`, and no lane waits for another: what the lanes of one device compute, they would compute without
     the others, and nothing is sent from device to device unless some share a lane. Under `jax.distributed` the mesh may
@@ -46,18 +38,15 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None, *, donate: boo
 
     **Arguments:**
 
-    - `function`: a [`deepcrl.Trainer`][] or one of its methods. Lanes of different size are laid out by size if
-        `make_train` was given the hypers of all of them; see [`deepcrl.Lanes.dealt`][] for a good order.
+    - `function`: of arrays with a leading `lane` axis, to such arrays.
     - `mesh`: with an axis `lane`. The first device gets the first block of lanes, all blocks are of one size. The
         devices of a second axis, `env`, share the environments of their lanes and the replay buffer: each simulates its
         part, and all make the same updates, from batches that they collect from each other. Without a mesh all lanes
         are on the default device.
     - `donate`: whether the memory of the first argument becomes the results'.
 
-    **Returns:** a function of arrays with a leading `lane` axis, as a jitted program, which does not go into another
-    `jax.jit`. Its results stay on the devices.
+    **Returns:** a program that does not go into another `jax.jit`. Its results stay on the devices.
     """
-    lanes = jax.vmap(function)
     platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
     jit = ft.partial(
         jax.jit,
@@ -65,11 +54,11 @@ def over_devices(function: Callable[..., Any], mesh: Mesh | None, *, donate: boo
         compiler_options=WITHOUT_YNNPACK if platform == "cpu" and compiler_knows(WITHOUT_YNNPACK) else None,
     )
     if mesh is None:
-        return jit(lanes)
+        return jit(function)
     blocks = PartitionSpec(AXIS)
     # The check is of values that all devices should agree on. There are none, and loops would need casts to pass it.
     settings = {"in_specs": blocks, "out_specs": blocks, "axis_names": {AXIS}, "check_vma": False}
-    program = jax.shard_map(lanes, mesh=mesh, **settings)
+    program = jax.shard_map(function, mesh=mesh, **settings)
 
     def place(tree: PyTree) -> PyTree:
         is_state = lambda node: isinstance(node, TrainState)
@@ -89,44 +78,42 @@ def shardings(states: TrainState, mesh: Mesh) -> TrainState:
     return eqx.tree_at(of_envs, places, jtu.tree_map(lambda _: shared, of_envs(states)))
 
 
-def lane_mesh(devices: int | Literal["all"], lanes: int, config: Config) -> Mesh | None:
+def lane_mesh(devices: int | Literal["all"], lanes: Lanes) -> Mesh | None:
     """The mesh of so many devices of this process; `None` for one, which needs none.
 
     **Arguments:**
 
-    - `devices`: how many, or `"all"` of them.
-    - `lanes`: that will be spread over them.
-    - `config`: of the lanes. Where devices are more than lanes, they share its environments.
+    - `devices`: how many, or `"all"`: as many of them as can have equally many lanes.
+    - `lanes`: that will be spread over them. Where devices are more than lanes, they share the environments of each.
 
     **Raises:** `ValueError` for more devices than there are, or a number that does not fit lanes and environments.
     """
     here = jax.local_devices()
-    if devices != "all" and (isinstance(devices, bool) or not isinstance(devices, int)):
-        raise TypeError(f"`devices` must be an integer or 'all', got {devices!r}.")
-    count = len(here) if devices == "all" else devices
-    if not 1 <= count <= len(here):
-        raise ValueError(
-            f"`devices` must be 1 to {len(here)}, the number of {here[0].platform} devices that this process sees, or "
-            f"'all' of them; got {devices}."
-        )
-    share = count // lanes  # devices of one lane
-    if share > 1 and count % lanes == 0:
-        envs = math.gcd(config.num_envs, config.eval_envs)
-        if envs % share:
+    if devices != "all":
+        check_integer("devices", devices)
+        if devices > len(here):
             raise ValueError(
-                f"The {share} devices of each lane share its environments, so `num_envs` and `eval_envs` must be multiples "
-                f"of {share}; got {config.num_envs} and {config.eval_envs}. Change them, or take {lanes} of the devices."
+                f"`devices` must be 1 to {len(here)}, the number of {here[0].platform} devices that this process sees, or "
+                f"'all' of them; got {devices}."
             )
-        return Mesh(np.array(here[:count]).reshape(lanes, share), (AXIS, ENVS))
-    if lanes % count:
-        fitting = [n for n in range(1, min(lanes, len(here)) + 1) if lanes % n == 0]
-        least = lanes // count * count
+    sizes = [len(group) for group in lanes.groups]
+    fitting = [n for n in range(1, len(here) + 1) if not any(size % n for size in sizes)]
+    if len(set(sizes)) == 1:  # else no number of devices is a multiple of all
+        fitting += [n for n in range(2 * sizes[0], len(here) + 1, sizes[0]) if _can_share(lanes, n // sizes[0])]
+    count = max(fitting) if devices == "all" else devices
+    if count not in fitting:
         raise ValueError(
-            f"`devices` must divide the number of lanes, so that all have equally many, or be a multiple of it; got "
-            f"{count} devices and {lanes} lanes. Take {_either(fitting)} of the devices, or train "
-            f"{_either([n for n in (least, least + count) if n])} lanes."
+            f"Lanes of one size are spread over the devices, equally many each, and devices that are more than the lanes "
+            f"share the environments of each, equally many too: {count} do not fit {sizes} lanes of each size. Take "
+            f"{' or '.join(map(str, fitting))}, or train other seeds."
         )
+    if count > max(sizes):
+        return Mesh(np.array(here[:count]).reshape(sizes[0], -1), (AXIS, ENVS))
     return None if count == 1 else Mesh(here[:count], (AXIS,))
+
+
+def _can_share(lanes: Lanes, devices: int) -> bool:
+    return not any(lane.config.num_envs % devices or lane.config.eval_envs % devices for lane in lanes)
 
 
 def split_cpu(devices: int | None = None) -> None:
@@ -150,13 +137,3 @@ def split_cpu(devices: int | None = None) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def blocks_of_lanes() -> int:
-    """How many devices share the lanes of the program that is being traced: more than one inside `jax.shard_map`."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return mesh.shape[AXIS] if AXIS in mesh.manual_axes else 1
-
-
-def _either(numbers: list[int]) -> str:
-    return " or ".join(str(number) for number in numbers)

@@ -10,7 +10,7 @@ import jax.tree_util as jtu
 from jaxtyping import PyTree
 
 from .._tree import tree_where
-from .._typing import BoolScalar
+from .._typing import BoolScalar, IntScalar
 from ._state import TrainState
 
 
@@ -20,16 +20,18 @@ def all_finite(tree: PyTree) -> BoolScalar:
     return jnp.all(jnp.asarray([jnp.all(jnp.isfinite(leaf)) for leaf in floats]))
 
 
-def freeze_diverged(before: TrainState, after: TrainState, metrics: PyTree) -> TrainState:
-    """`after` while all is finite, else `after` with the agent that it had `before`, marked for good.
+def freeze_diverged(before: TrainState, learnt: tuple[PyTree, PyTree, IntScalar], metrics: PyTree) -> TrainState:
+    """The state with what was `learnt` while all is finite, else as it was `before`, marked for good.
 
     **Arguments:**
 
     - `before`: one lane's state before the updates of a roll-out.
-    - `after`: the same lane's state after them.
+    - `learnt`: agent, collector and number of updates after them.
     - `metrics`: of those updates, losses among them.
     """
-    diverged = before.diverged | ~all_finite((after.agent, after.obs, metrics))
-    learnt = lambda state: (state.agent, state.grad_steps)
-    kept = tree_where(diverged, learnt(before), learnt(after))
-    return eqx.tree_at(lambda s: (*learnt(s), s.diverged), after, (*kept, diverged))
+    old = (before.agent, before.collector, before.grad_steps)
+    diverged = before.diverged | ~all_finite((learnt[:2], before.obs, metrics))
+    kept = tree_where(diverged, old, learnt)
+    is_none = lambda node: node is None
+    where = lambda s: (s.agent, s.collector, s.grad_steps, s.diverged)
+    return eqx.tree_at(where, before, (*kept, diverged), is_leaf=is_none)

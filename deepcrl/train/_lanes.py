@@ -1,145 +1,202 @@
-"""Sweeps: the cross product of seeds and settings, as lanes of one program."""
+"""Lanes: seeds and settings, as the cross product or side by side."""
 
 import dataclasses
+import functools as ft
 import itertools
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import jax.tree_util as jtu
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, UInt32
 
-from .._errors import check_integer, did_you_mean
+from .._errors import did_you_mean
+from .._hypers import depth_fields, Hypers, number_fields, with_default_numbers
+from .._random import check_seed
 from .._tree import is_concrete
-from ..agents import AbstractAgent, Hypers
 from ..nn import blocks_of_depth
 from ._config import Config
-from ._state import lane_table
 
 
-_DEPTHS = ("actor_depth", "critic_depth")
+@dataclasses.dataclass(frozen=True)
+class Lane:
+    """One training run among several."""
+
+    seed: int
+    """Of all its draws."""
+    config: Config
+    """All its settings."""
+    settings: Mapping[str, Any]
+    """Those that it was given, by which lanes are told apart: for example `{"depth": 16, "gamma": 0.9}`."""
 
 
-class Lanes(NamedTuple):
-    """Seeds and hypers with a leading `lane` axis, for `jax.vmap(train)(*lanes(...))`."""
+@dataclasses.dataclass(frozen=True)
+class Lanes:
+    """Several lanes, from [`deepcrl.lanes`][]: for [`deepcrl.sweep`][] and [`deepcrl.run`][], and, if they differ in
+    numbers alone, for `jax.vmap(train)(lanes.seeds, lanes.hypers)`."""
 
-    seeds: Int[Array, " lane"]
-    """One per lane."""
-    hypers: Hypers
-    """Leaves have a leading `lane` axis."""
+    lanes: tuple[Lane, ...]
+    """In the order of all results."""
 
-    def table(self) -> list[dict[str, int | float]]:
-        """What each lane is: one dictionary per lane of `lane`, `seed` and the lane's numbers."""
-        rows = zip(self.seeds.tolist(), lane_table(self.hypers), strict=True)
-        return [{"lane": lane, "seed": seed, **row} for lane, (seed, row) in enumerate(rows)]
+    def __len__(self) -> int:
+        return len(self.lanes)
 
-    def dealt(self, devices: int) -> "Lanes":
-        """The same lanes, large and small ones dealt out like cards to so many devices: first all lanes of the first
-        device, then those of the second, and so on.
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self.lanes)
 
-        A device that got only large lanes would keep the others waiting, and one that got another mix than the others
-        needs code of its own to be compiled.
+    @property
+    def seeds(self) -> UInt32[Array, " lane"]:
+        """The seeds as an array."""
+        return jnp.asarray(np.array([lane.seed for lane in self], np.uint32))
 
-        **Raises:** `ValueError` unless `devices` divides the number of lanes.
+    @ft.cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The lanes' places, those together that differ in numbers and seeds alone: they share one program."""
+        groups: dict[Config, list[int]] = {}
+        for place, lane in enumerate(self):
+            groups.setdefault(self._apart_from_numbers(lane, {}), []).append(place)
+        return tuple(map(tuple, groups.values()))
+
+    def hypers_of(self, places: Iterable[int]) -> Hypers:
+        """The numbers of the lanes at these places, leaves `lane`."""
+        return _stacked([self.lanes[place].config.hypers() for place in places])
+
+    @property
+    def hypers(self) -> Hypers:
+        """The numbers of all lanes, leaves `lane`: for `jax.vmap` of the training function of the deepest one.
+
+        Where depths differ they are among the numbers, and what is idle in a lane is masked: all lanes then cost as much as
+        the deepest.
+
+        **Raises:** `ValueError` for lanes that differ in what cannot be vmapped.
         """
-        if devices < 1 or len(self.seeds) % devices:
+        depths = [depth_fields(lane.config.agent) for lane in self]
+        deepest = {name: max(given.get(name, 0) for given in depths) for name in depths[0]}
+        if len({self._apart_from_numbers(lane, deepest) for lane in self}) > 1:
+            names = sorted({name for lane in self for name in lane.settings})
             raise ValueError(
-                f"`devices` must divide the number of lanes, {len(self.seeds)}, so that all have equally many; got "
-                f"{devices}."
+                f"These lanes differ in more than numbers ({', '.join(names)}), and `jax.vmap` has one program for all. "
+                "Train them by `deepcrl.sweep(config, ...)`, whose lanes may differ in anything."
             )
-        depth = np.asarray(self.hypers.actor_depth + self.hypers.critic_depth)
-        width = np.ones_like(depth) if self.hypers.width is None else np.asarray(self.hypers.width)
-        work = depth * np.square(width, dtype=float)
-        by_work = np.lexsort((width, work))  # by width where the work is equal, so that alike ones stand together
-        order = by_work.reshape(-1, devices).T.ravel()
-        return Lanes(*jtu.tree_map(lambda leaf: leaf[order], tuple(self)))
+        differ = any(given != depths[0] for given in depths)
+        numbers = [number_fields(lane.config.agent) for lane in self]
+        return _stacked(
+            [Hypers(**own, **(given if differ else {})) for own, given in zip(numbers, depths, strict=True)]
+        )
+
+    def _apart_from_numbers(self, lane: Lane, depths: Mapping[str, int]) -> Config:
+        agent = with_default_numbers(lane.config.agent)
+        if depths.keys() == depth_fields(agent).keys() and depths:
+            agent = dataclasses.replace(agent, **{"depth": max(depths.values()), **depths})
+        return dataclasses.replace(lane.config, agent=agent)
+
+    def table(self) -> list[dict[str, Any]]:
+        """What each lane is: one dictionary per lane of `lane`, `seed` and the settings that it was given."""
+        return [{"lane": place, "seed": lane.seed, **lane.settings} for place, lane in enumerate(self)]
+
+    def select(self, **settings: Any) -> list[int]:
+        """The places of the lanes with these settings.
+
+        **Raises:** `ValueError` for an unknown name, or for settings that no lane has.
+        """
+        table = self.table()
+        for name in settings:
+            if name not in table[0]:
+                raise ValueError(f"Lanes have no setting {name!r}. {did_you_mean(name, table[0])}")
+        chosen = [row["lane"] for row in table if all(row[name] == value for name, value in settings.items())]
+        if not chosen:
+            there = {name: list(dict.fromkeys(row[name] for row in table)) for name in settings}
+            raise ValueError(f"No lane has {settings}. The lanes have {there}.")
+        return chosen
 
 
-def lanes(config: Config, *, seeds: Iterable[int], zipped: bool = False, **settings: Iterable[int | float]) -> Lanes:
+def lanes(config: Config, *, seeds: Iterable[int] = (0,), zipped: bool = False, **settings: Iterable[Any]) -> Lanes:
     """The cross product of seeds and settings (seeds vary fastest), or seeds and settings side by side.
 
     ```python
     config = Config(env="point_u4_maze", agent=CRL(depth=64))
-    seeds, hypers = lanes(config, seeds=range(4), depth=(4, 16, 64))  # 12 lanes
-    result = jax.vmap(make_train(config))(seeds, hypers)
+    few = lanes(config, seeds=range(4), depth=(4, 16, 64))  # 12 lanes
+    result = jax.vmap(make_train(config))(few.seeds, few.hypers)
     ```
 
     **Arguments:**
 
-    - `config`: gives the settings that are not named, and the deepest and widest networks a lane may have.
-    - `seeds`: one or more integers.
+    - `config`: gives the settings that are not named.
+    - `seeds`: one or more different integers.
     - `zipped`: lane $i$ takes the $i$-th seed and the $i$-th value of every setting, in place of the cross product.
-    - `settings`: values for fields of [`deepcrl.agents.Hypers`][], one or more each; `depth` sets both depths.
+    - `settings`: values for fields of the config's agent (`depth`, `width`, `gamma`, `loss`, ...) or of the config
+        (`batch_size`, `env`, ...), one or more each. `depth` sets all depths of an agent.
 
-    **Raises:** `ValueError` for an unknown name, an empty list, lists of different length where they are zipped, or a
-    depth or width that the config does not build.
+    **Raises:** `ValueError` for an unknown name, an empty list, the same lane twice, lists of different length where they
+    are zipped, and whatever the agent or the config says of a value.
     """
-    agent, default = config.agent, config.hypers()
-    if "width" in settings and agent.width is not None:
-        default = dataclasses.replace(default, width=jnp.asarray(agent.width, jnp.int32))
-    known = [name for name in Hypers.__dataclass_fields__ if getattr(default, name) is not None] + ["depth"]
-    seeds = list(seeds)
-    axes = {name: list(values) for name, values in settings.items()}
-    for name, values in {"seeds": seeds, **axes}.items():
-        if name != "seeds" and name not in known:
-            raise ValueError(f"Lanes of {type(agent).__name__} cannot differ in {name!r}. {did_you_mean(name, known)}")
-        if not values:
-            raise ValueError(f"`{name}` must list at least one value.")
-    if "depth" in axes and set(axes) & set(_DEPTHS):
-        raise ValueError("Give either `depth`, which sets both, or `actor_depth` and `critic_depth`.")
-
+    seeds = [check_seed("seeds", seed) for seed in _listed("seeds", seeds)]
+    axes = {name: _listed(name, values) for name, values in settings.items()}
     lengths = {"seeds": len(seeds)} | {name: len(values) for name, values in axes.items()}
     if zipped and len(set(lengths.values())) > 1:
         raise ValueError(
             f"Zipped lists must be of one length, got {lengths}. Leave `zipped` out for the cross product."
         )
     if zipped:
-        combinations = zip(seeds, *axes.values(), strict=True)
+        combinations = list(zip(seeds, *axes.values(), strict=True))
     else:
-        combinations = ((seed, *values) for *values, seed in itertools.product(*axes.values(), seeds))
-
-    rows = []
-    for seed, *combination in combinations:
-        values = dict(zip(axes, combination, strict=True))
-        if "depth" in values:
-            values |= dict.fromkeys(_DEPTHS, values.pop("depth"))
-        for name in set(_DEPTHS) & set(values):
-            blocks_of_depth(values[name], name, agent.trunk.block_depth)  # pyright: ignore[reportArgumentType]
-        if "width" in values:
-            check_integer("width", values["width"])
-        arrays = {name: jnp.asarray(value, getattr(default, name).dtype) for name, value in values.items()}
-        row = dataclasses.replace(default, **arrays)
-        check_hypers(row, agent)
-        rows.append((int(seed), row))
-    seed_array = jnp.asarray([seed for seed, _ in rows], jnp.int32)
-    return Lanes(seed_array, jtu.tree_map(lambda *leaves: jnp.stack(leaves), *[row for _, row in rows]))
-
-
-def check_hypers(hypers: Hypers, agent: AbstractAgent) -> None:
-    """Raises `ValueError` where concrete depths or widths of `hypers` are not what the agent's networks can do."""
-    built = agent.hypers()
-    for name in _DEPTHS:
-        for depth in _values(getattr(hypers, name)):
-            blocks_of_depth(depth, name, agent.trunk.block_depth)
-            if depth > getattr(built, name):
-                raise ValueError(
-                    f"A lane's `{name}` must not exceed the depth that the config builds, {getattr(built, name)}; got "
-                    f"{depth}. Build the deepest: `CRL(depth={depth})`."
-                )
-    if hypers.width is None:
-        return
-    if agent.width is None:
-        raise ValueError(f"Lanes of {type(agent).__name__} cannot differ in `width`. Leave it `None`.")
-    for width in _values(hypers.width):
-        check_integer("width", width)
-        if width > agent.width:
+        combinations = [(seed, *values) for *values, seed in itertools.product(*axes.values(), seeds)]
+    made: list[Lane] = []
+    for seed, *values in combinations:
+        given = dict(zip(axes, values, strict=True))
+        lane = Lane(seed, changed(config, given), given)
+        if lane in made:
             raise ValueError(
-                f"A lane's `width` must not exceed the width that the config builds, {agent.width}; got {width}. Build "
-                f"the widest: `CRL(width={width})`."
+                f"Two lanes are the same, seed {seed} with {given or 'the same settings'}: list each once."
             )
+        made.append(lane)
+    return Lanes(tuple(made))
 
 
-def _values(of_lanes: Array) -> list[int]:
-    """The different ones; none under vmap or jit, where `lanes` has looked."""
-    return jnp.unique(of_lanes).tolist() if is_concrete(of_lanes) else []
+def changed(config: Config, settings: Mapping[str, Any]) -> Config:
+    """The config with some of its own or its agent's fields at other values. **Raises** as [`deepcrl.lanes`][]."""
+    agent = config.agent
+    of_agent = [field.name for field in dataclasses.fields(agent)]  # pyright: ignore[reportArgumentType]
+    of_config = [field.name for field in dataclasses.fields(config)]
+    for name in settings:
+        if name not in of_agent and name not in of_config:
+            known = [*of_agent, *of_config]
+            raise ValueError(f"Lanes of {type(agent).__name__} cannot differ in {name!r}. {did_you_mean(name, known)}")
+    values = {name: value for name, value in settings.items() if name in of_agent}
+    if "depth" in values:
+        values = dict.fromkeys((name for name in depth_fields(agent) if name != "depth"), None) | values
+    outer = {name: value for name, value in settings.items() if name not in of_agent}
+    return dataclasses.replace(config, **outer, agent=dataclasses.replace(agent, **values))  # pyright: ignore
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise TypeError(f"`{name}` must list one or more values, for example `{name}=({values!r},)`; got {values!r}.")
+    values = list(values)
+    if not values:
+        raise ValueError(f"`{name}` must list at least one value.")
+    return values
+
+
+def _stacked(hypers: list[Hypers]) -> Hypers:
+    return jtu.tree_map(lambda *leaves: jnp.stack(leaves), *hypers)
+
+
+def check_hypers(hypers: Hypers, config: Config) -> None:
+    """Raises `ValueError` unless `hypers` hold the numbers of the config's agent, and depths that it builds."""
+    own, built = config.hypers().values.keys(), depth_fields(config.agent)
+    if missing := own - hypers.values.keys():
+        raise ValueError(
+            f"`hypers` of {type(config.agent).__name__} lack {sorted(missing)}. Start from `config.hypers()`."
+        )
+    if unknown := hypers.values.keys() - own - built.keys():
+        raise ValueError(f"{type(config.agent).__name__} has no use for these hypers: {sorted(unknown)}.")
+    for name in built.keys() & hypers.values.keys():
+        for depth in jnp.unique(hypers.values[name]).tolist() if is_concrete(hypers.values[name]) else []:
+            blocks_of_depth(depth, name, config.agent.trunk.block_depth)  # pyright: ignore
+            if depth > built[name]:
+                raise ValueError(
+                    f"A lane's `{name}` must not exceed the depth that the config builds, {built[name]}; got {depth}. "
+                    f"Build the deepest: `CRL(depth={depth})`."
+                )

@@ -169,3 +169,14 @@ def _with_null(value: Any) -> Any:
         values = {name: _with_null(item) for name, item in value.items()}
         return {**dict.fromkeys(values.pop(_UNSET, ())), **values}
     return [_with_null(item) for item in value] if isinstance(value, list) else value
+
+
+def to_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a lane as plain values."""
+    return {name: _write(name, None, value) for name, value in settings.items()}
+
+
+def from_values(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `to_values` for lanes of a config, whose fields or whose agent's fields the settings are."""
+    hints = {field.name: field.type for part in (config, config.agent) for field in _fields(type(part))}
+    return {name: read(name, hints.get(name), value) for name, value in values.items()}

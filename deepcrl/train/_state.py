@@ -1,16 +1,13 @@
 """What training carries and returns."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
 import jax.tree_util as jtu
-import numpy as np
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, PyTree
 
-from .._errors import did_you_mean
+from .._hypers import Hypers
 from .._typing import BoolScalar, IntScalar, Key
-from ..agents import Hypers
 from ..envs import EnvState, GoalObservation
 from ..eval import EvalMetrics
 from ..replay import QueueState
@@ -22,6 +19,8 @@ class TrainState(eqx.Module):
 
     agent: PyTree
     """What the agent learnt, and its optimisers."""
+    collector: PyTree
+    """The same of the config's collector, or `None`."""
     hypers: Hypers
     """The lane's numbers."""
     env: EnvState
@@ -95,65 +94,3 @@ class TrainResult(eqx.Module):
     """The state after the last epoch."""
     metrics: Metrics
     """The metrics of all epochs: leaves have a leading `epoch` axis (behind the lane axes of a vmapped run)."""
-
-    def select(self, **settings: int | float) -> "TrainResult":
-        """The lanes with these settings, for example `result.select(depth=16, gamma=0.99)`.
-
-        **Arguments:** values of fields of [`deepcrl.agents.Hypers`][]; `depth` means both depths.
-
-        **Returns:** the same of fewer lanes, in their order.
-
-        **Raises:** `ValueError` for an unknown name, for settings that no lane has, or without a lane axis.
-        """
-        table = lane_table(self.state.hypers)
-        known = [*table[0], "depth"]
-        for name in settings:
-            if name not in known:
-                raise ValueError(f"Lanes have no setting {name!r}. {did_you_mean(name, known)}")
-        wanted = {name: value for name, value in settings.items() if name != "depth"}
-        if "depth" in settings:
-            wanted |= {"actor_depth": settings["depth"], "critic_depth": settings["depth"]}
-        chosen = [i for i, row in enumerate(table) if all(row[k] == _as_stored(v) for k, v in wanted.items())]
-        if not chosen:
-            there = {name: sorted({row[name] for row in table}) for name in wanted}
-            raise ValueError(f"No lane has {settings}. The lanes have {there}.")
-        return jtu.tree_map(lambda leaf: leaf[np.array(chosen)], self)
-
-    def rows(self, seeds: Iterable[int] | Int[Array, " lane"] | None = None) -> list[dict[str, Any]]:
-        """One dictionary per lane and epoch, for `pandas.DataFrame(result.rows())`: `lane`, `epoch` (from 1), the lane's
-        numbers and all metrics by flat names.
-
-        **Arguments:**
-
-        - `seeds`: of the lanes, for a column `seed`: states do not keep them.
-        """
-        table = lane_table(self.state.hypers)
-        if seeds is not None:
-            table = [{"seed": int(seed), **row} for seed, row in zip(seeds, table, strict=True)]
-        columns = {name: np.asarray(leaf).tolist() for name, leaf in self.metrics.columns().items()}
-        epochs = range(self.metrics.env_steps.shape[-1])
-        return [
-            {"lane": lane, "epoch": epoch + 1, **row, **{name: values[lane][epoch] for name, values in columns.items()}}
-            for lane, row in enumerate(table)
-            for epoch in epochs
-        ]
-
-
-def lane_table(hypers: Hypers) -> list[dict[str, int | float]]:
-    """The numbers of every lane as they are stored (learning rates rounded to float32), by name.
-
-    **Raises:** `ValueError` unless `hypers` have one lane axis.
-    """
-    columns = {name: np.asarray(leaf) for name, leaf in vars(hypers).items() if leaf is not None}
-    if any(column.ndim != 1 for column in columns.values()):
-        shape = next(iter(columns.values())).shape
-        raise ValueError(
-            f"A table of lanes needs one lane axis, as `jax.vmap(train)(*lanes(...))` gives it; got axes {shape}. "
-            "Flatten the axes of nested vmaps first."
-        )
-    rows = zip(*[column.tolist() for column in columns.values()], strict=True)
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _as_stored(value: int | float) -> int | float:
-    return value if isinstance(value, int) else float(np.float32(value))

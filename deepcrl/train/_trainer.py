@@ -1,7 +1,7 @@
-"""The one training loop: collect, add, sample, relabel, update, evaluate."""
+"""The training function: roll out, add, sample, update, evaluate."""
 
-import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,21 +11,20 @@ import jax.random as jr
 import jax.tree_util as jtu
 from jaxtyping import Array, PyTree
 
+from .._hypers import Hypers
 from .._random import as_key, stream
 from .._tree import tree_bytes
 from .._typing import IntScalar, Key
-from ..agents import Batch, Hypers, Outcome
+from ..agents import AbstractAgent
+from ..agents._acting import Policy
 from ..envs import EnvState, GoalObservation, VectorEnv
 from ..envs._check import check_shapes
 from ..eval import EvalMetrics, evaluate
-from ..replay import goals_from_name, QueueState, Transition
-from ._acting import acting_policy
+from ..replay import Batch, Memory, QueueState, Transition
 from ._collected import Failures, Spread
-from ._config import Config, env_spec, example_transition
+from ._config import Config, env_spec
 from ._divergence import freeze_diverged
-from ._hidden import refuse_hidden_width
 from ._lanes import check_hypers
-from ._staircase import lane_sizes, LaneFunction, Size, Sizes
 from ._state import Metrics, TrainResult, TrainState
 
 
@@ -36,21 +35,21 @@ class Trainer:
     lanes. `train(seed, hypers)` is `init(seed, hypers)` followed by a scan of `epoch`.
     """
 
-    def __init__(self, config: Config, sizes: Sizes | None = None):
-        """Builds environments, agent and buffer of a config; compiles nothing."""
+    def __init__(self, config: Config):
+        """Builds environments, agents and buffer of a config; compiles nothing."""
         self.config = config
-        self.agent = config.make_agent()
+        self.agent, self.collector = config.make_agent(), config.make_collector()
         self.env, self.env_params = config.make_env()
-        self.envs = VectorEnv(self.env, config.num_envs)
         self.eval_env, self.eval_env_params = config.make_eval_env()
+        config.check_episode(self.env.episode_length)
         self.spec = env_spec(self.env, self.env_params)
+        if self.spec != (eval_spec := env_spec(self.eval_env, self.eval_env_params)):
+            raise ValueError(f"`eval_env` must have the sizes of `env`, {self.spec}; got {eval_spec}.")
+        self.envs = VectorEnv(self.env, config.num_envs)
         self.queue = config.queue()
-        self._resized: dict[Size, Trainer] = {}
-        given = lambda trainer, state: state
-        self._train = LaneFunction(self, Trainer._fresh_lane, Trainer._train_lane, sizes)
-        self._init = LaneFunction(self, Trainer._fresh_lane, Trainer._prefill_lane, sizes)
-        self._epoch = LaneFunction(self, given, Trainer._epoch_lane, sizes)
-        self._evaluate = LaneFunction(self, given, lambda trainer, state: (None, trainer._evaluate_lane(state)), sizes)
+        self._train = jax.jit(lambda *lane: self.whole(self.fresh(*lane)))
+        self._init = jax.jit(lambda *lane: self.prefill(self.fresh(*lane)))
+        self._epoch, self._evaluate = jax.jit(self.one_epoch), jax.jit(self.one_evaluation)
 
     def __call__(self, seed: Any, hypers: Hypers | None = None) -> TrainResult:
         """**Arguments:**
@@ -65,75 +64,69 @@ class Trainer:
 
     def init(self, seed: Any, hypers: Hypers | None = None) -> TrainState:
         """Fresh networks, and a buffer prefilled by the untrained policy; arguments as for a call."""
-        return self._init(as_key(seed), self._checked(hypers))[0]
+        return self._init(as_key(seed), self._checked(hypers))
 
     def epoch(self, state: TrainState) -> tuple[TrainState, Metrics]:
         """One epoch of roll-outs and updates, and the evaluation after it.
 
         A host loop over this that saves and logs in between computes the same numbers, bit for bit, as a call. Donate
-        the state where memory is short:
-        `jax.jit(train.epoch, donate_argnums=0)`.
+        the state where memory is short: `jax.jit(train.epoch, donate_argnums=0)`.
         """
         return self._epoch(state)
 
     def evaluate(self, state: TrainState) -> EvalMetrics:
         """The policy (by default its mode) in `config.eval_envs` fresh episodes. The same state gives the same numbers."""
-        return self._evaluate(state)[1]
+        return self._evaluate(state)
 
-    def at_size(
-        self, actor_depth: int | None = None, critic_depth: int | None = None, width: int | None = None
-    ) -> "Trainer":
-        """The same with networks of the sizes that are given."""
-        size = (actor_depth, critic_depth, width)
-        if size not in self._resized:
-            config = dataclasses.replace(self.config, agent=self.config.agent.at_size(*size))
-            with jax.ensure_compile_time_eval():  # it outlives the trace that may be going on
-                self._resized[size] = Trainer(config)
-        return self._resized[size]
+    def sweep(self, lanes: Any, mesh: Any = None) -> Any:
+        """[`deepcrl.Sweep`][] of lanes that [`deepcrl.lanes`][] made of this config: they may differ in anything."""
+        from ._sweep import Sweep  # it stands on this class
+
+        return Sweep(lanes, mesh)
 
     def lane_shapes(self) -> TrainState:
         """One lane's state as `jax.ShapeDtypeStruct`s."""
-        return jax.eval_shape(self._fresh_lane, jr.key(0), self.config.hypers())
+        return jax.eval_shape(self.fresh, jr.key(0), self.config.hypers())
 
     def state_bytes(self) -> int:
         """Bytes of one lane's `TrainState`, buffer included; nothing is allocated to find out."""
         return tree_bytes(self.lane_shapes())
 
-    def policy(self, state: TrainState, *, deterministic: bool | None = None):
-        """The policy of one lane: a function `policy(observation, goal, key=key)` of one sample.
+    def buffer_bytes(self) -> int:
+        """Bytes of one lane's replay buffer; nothing is allocated to find out."""
+        return self.queue.nbytes(self._example())
 
-        **Arguments:**
+    def policy(self, state: TrainState) -> Policy:
+        """The policy of one lane as evaluations act, `policy(observation, goal, *, key) -> action in [-1, 1]` of one
+        sample. Ways to act of your own: `Sample().policy(trainer.agent, state.agent, state.hypers)`."""
+        return self.config.eval_actions.policy(self.agent, state.agent, state.hypers)
 
-        - `state`: of the lane.
-        - `deterministic`: the mode, or samples; by default as evaluations act, `config.eval_actions`.
-        """
-        chosen = {None: self.config.eval_actions, True: "deterministic", False: "stochastic"}
-        actions = chosen[deterministic]
-        return acting_policy(self.agent, state.agent, state.hypers, actions)
+    def value(self, state: TrainState, observation: Array, goal: Array, action: Array | None = None) -> Array:
+        """What one lane's critic says of one observation and goal, by default under the policy's mode."""
+        return self.agent.value(state.agent, observation, goal, state.hypers, action)
 
     def _checked(self, hypers: Hypers | None) -> Hypers:
         if hypers is None:
             return self.config.hypers()
-        check_hypers(hypers, self.agent)
+        check_hypers(hypers, self.config)
         return hypers
 
     # -- one lane --------------------------------------------------------------------------------------------------
 
-    def _train_lane(self, state: TrainState) -> tuple[TrainState, Metrics]:
-        def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-            return self._epoch_lane(state)
-
-        return jax.lax.scan(epoch, self._prefill_lane(state)[0], length=self.config.epochs)
-
-    def _fresh_lane(self, key: Key, hypers: Hypers) -> TrainState:
-        agent_key, env_key, root_key = jr.split(key, 3)
+    def fresh(self, seed: Any, hypers: Hypers) -> TrainState:
+        """Before the first step. Not jitted, like all of these: for programs of several lanes."""
+        agent_key, env_key, root_key = jr.split(as_key(seed), 3)
         obs, env_state = self.envs.reset(env_key, self.env_params)
+        collector = self.collector
+        # A collector is drawn as it would be alone.
+        learner_key = agent_key if collector is None else jr.fold_in(agent_key, 1)
         return TrainState(
-            agent=self.agent.init(self.spec, key=agent_key),
-            hypers=refuse_hidden_width(hypers),
+            agent=self.agent.init(self.spec, key=learner_key),
+            collector=None if collector is None else collector.init(self.spec, key=agent_key),
+            hypers=hypers,
             env=env_state,
             obs=obs,
-            queue=self.queue.init(example_transition(self.spec, self.agent.needs_outcome)),
+            queue=self.queue.init(self._example()),
             key=root_key,
             env_steps=jnp.zeros((), jnp.int32),
             grad_steps=jnp.zeros((), jnp.int32),
@@ -141,13 +134,45 @@ class Trainer:
             failures=Failures.none(env_state.inner, self.spec.action_size),
         )
 
-    def _prefill_lane(self, state: TrainState) -> tuple[TrainState, None]:
-        def prefill(state: TrainState, _: None) -> tuple[TrainState, None]:
+    def prefill(self, state: TrainState) -> TrainState:
+        """A fresh state with a buffer of roll-outs."""
+
+        def collect(state: TrainState, _: None) -> tuple[TrainState, None]:
             return self._collect(state)[0], None
 
-        return jax.lax.scan(prefill, state, length=self.config.prefill_rollouts)
+        return jax.lax.scan(collect, state, length=self.config.prefill_rollouts)[0]
 
-    def _epoch_lane(self, state: TrainState) -> tuple[TrainState, Metrics]:
+    def whole(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """All of training from a fresh state."""
+
+        def epoch(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            return self.one_epoch(state)
+
+        return jax.lax.scan(epoch, self.prefill(state), length=self.config.epochs)
+
+    @property
+    def _keeps_next(self) -> bool:
+        return any(agent.replay.keeps_next for agent in (self.agent, self.collector) if agent is not None)
+
+    def _example(self) -> Transition:
+        """A step of zeros, of the shapes and dtypes that the replay buffer stores."""
+        observation, goal = jnp.zeros(self.spec.observation_size), jnp.zeros(self.spec.goal_size)
+        return Transition(
+            observation=observation,
+            action=jnp.zeros(self.spec.action_size),
+            achieved_goal=goal,
+            desired_goal=goal,
+            reward=jnp.zeros(()),
+            terminated=jnp.zeros((), bool),
+            truncated=jnp.zeros((), bool),
+            episode_id=jnp.zeros((), jnp.int32),
+            next_observation=observation if self._keeps_next else None,
+            next_achieved_goal=goal if self._keeps_next else None,
+        )
+
+    def one_epoch(self, state: TrainState) -> tuple[TrainState, Metrics]:
+        """Roll-outs, each followed by its updates, and an evaluation."""
+
         def step(state: TrainState, _: None) -> tuple[TrainState, tuple[PyTree, Spread]]:
             state, actions = self._collect(state)
             state, agent_metrics = self._learn(state)
@@ -164,14 +189,14 @@ class Trainer:
             failed_steps=state.failures.count,
             action_std=actions.std(),
             agent=agent_metrics,
-            evaluation=self._evaluate_lane(state),
+            evaluation=self.one_evaluation(state),
         )
         return state, metrics
 
     @jax.named_scope("deepcrl.collect")
     def _collect(self, state: TrainState) -> tuple[TrainState, Spread]:
         action_space = self.envs.action_space(self.env_params)
-        policy = acting_policy(*self.agent.collecting(state.agent, state.hypers), self.config.collect_actions)
+        policy = self._collecting(state)
 
         def step(
             carry: tuple[EnvState, GoalObservation, Failures], key: Key
@@ -186,7 +211,7 @@ class Trainer:
                 step_key, env_state, env_action, self.env_params
             )
             failures = failures.after(info["failed"], env_state.inner, env_action)
-            end = info["final_observation"] if self.agent.needs_outcome else None
+            end = info["final_observation"] if self._keeps_next else None
             transition = Transition(
                 observation=obs.observation,
                 action=action,
@@ -206,6 +231,7 @@ class Trainer:
         (env_state, obs, failures), rollout = jax.lax.scan(step, carry, keys, length=self.config.rollout_length)
         collected = TrainState(
             agent=state.agent,
+            collector=state.collector,
             hypers=state.hypers,
             env=env_state,
             obs=obs,
@@ -218,59 +244,43 @@ class Trainer:
         )
         return collected, Spread.of(rollout.action)
 
-    def _learn(self, state: TrainState) -> tuple[TrainState, PyTree]:
-        def update(carry: tuple[PyTree, IntScalar], _: None) -> tuple[tuple[PyTree, IntScalar], PyTree]:
-            agent_state, grad_steps = carry
-            batch_key, update_key = jr.split(stream(state.key, "update", grad_steps))
-            batch = self._sample_batch(state.queue, state.hypers, batch_key)
-            agent_state, metrics = self.agent.update(agent_state, batch, state.hypers, key=update_key)
-            return (agent_state, grad_steps + 1), metrics
+    def _collecting(self, state: TrainState) -> Policy:
+        if self.collector is None:
+            return self.config.collect_actions.policy(self.agent, state.agent, state.hypers)
+        return self.config.collect_actions.policy(self.collector, state.collector, self.collector.hypers())
 
-        carry = (state.agent, state.grad_steps)
-        (agent_state, grad_steps), metrics = jax.lax.scan(update, carry, length=self.config.updates_per_step)
-        learnt = eqx.tree_at(lambda s: (s.agent, s.grad_steps), state, (agent_state, grad_steps))
+    def _learn(self, state: TrainState) -> tuple[TrainState, PyTree]:
+        def update(carry: tuple[PyTree, PyTree, IntScalar], _: None) -> tuple[tuple[PyTree, PyTree, IntScalar], PyTree]:
+            agent, collector, grad_steps = carry
+            batch_key, update_key = jr.split(stream(state.key, "update", grad_steps))
+            learner_key = update_key if self.collector is None else jr.fold_in(update_key, 1)
+            if self.collector is not None:  # it makes the updates that it would make alone
+                hypers = self.collector.hypers()
+                batch = self._sample_batch(self.collector, state.queue, hypers, batch_key)
+                collector, _ = self.collector.update(collector, batch, hypers, key=update_key)
+            batch = self._sample_batch(self.agent, state.queue, state.hypers, batch_key)
+            agent, metrics = self.agent.update(agent, batch, state.hypers, key=learner_key)
+            return (agent, collector, grad_steps + 1), metrics
+
+        carry = (state.agent, state.collector, state.grad_steps)
+        learnt, metrics = jax.lax.scan(update, carry, length=self.config.updates_per_step)
         metrics = jtu.tree_map(jnp.mean, metrics)
         return freeze_diverged(state, learnt, metrics), metrics
 
     @jax.named_scope("deepcrl.sample")
-    def _sample_batch(self, queue_state: QueueState, hypers: Hypers, key: Key) -> Batch:
-        gamma = jnp.ones(()) if self.agent.uniform_future else hypers.gamma
-        goals = goals_from_name(self.agent.hindsight, gamma, self.agent.hindsight_ratio)
-
-        def draw(key: Key) -> Batch:
-            sample_key, goal_key = jr.split(key)
-            sample = self.queue.sample(queue_state, newest=self.agent.newest_steps, key=sample_key)
-            goal = goals(self.queue, queue_state, sample, key=goal_key)
-            return Batch(
-                observation=sample.transition.observation,
-                action=sample.transition.action,
-                goal=goal,
-                outcome=self._outcome(sample.transition, goal) if self.agent.needs_outcome else None,
-            )
-
-        return jax.vmap(draw)(jr.split(key, self.config.batch_size))
-
-    def _outcome(self, step: Transition, goal: Array) -> Outcome:
-        reward = step.reward
-        if (
-            self.agent.hindsight != "none"
-        ):  # one reward for all goals: the sparse one, of the state that the step led to
-            reached = self.env.success(step.next_achieved_goal, goal, self.env_params)  # pyright: ignore[reportArgumentType]
-            reward = reached.astype(jnp.float32)
-        return Outcome(
-            next_observation=step.next_observation,  # pyright: ignore[reportArgumentType]
-            reward=reward,
-            terminated=step.terminated,
-        )
+    def _sample_batch(self, agent: AbstractAgent, queue: QueueState, hypers: Hypers, key: Key) -> Batch:
+        reached = lambda achieved, goal: self.env.success(achieved, goal, self.env_params)
+        memory = Memory(self.queue, queue, reached)
+        return jax.vmap(lambda key: agent.replay(memory, hypers, key=key))(jr.split(key, self.config.batch_size))
 
     @jax.named_scope("deepcrl.evaluate")
-    def _evaluate_lane(self, state: TrainState) -> EvalMetrics:
+    def one_evaluation(self, state: TrainState) -> EvalMetrics:
+        """The policy in fresh episodes."""
         key = stream(state.key, "evaluate", state.env_steps)
-        policy = acting_policy(self.agent, state.agent, state.hypers, self.config.eval_actions)
-        return evaluate(self.eval_env, self.eval_env_params, policy, self.config.eval_envs, key=key)
+        return evaluate(self.eval_env, self.eval_env_params, self.policy(state), self.config.eval_envs, key=key)
 
 
-def make_train(config: Config, *, hypers: Hypers | None = None) -> Trainer:
+def make_train(config: Config) -> Trainer:
     """The training function of a config: checks it, builds it, and compiles on the first call.
 
     ```python
@@ -279,31 +289,22 @@ def make_train(config: Config, *, hypers: Hypers | None = None) -> Trainer:
     result.metrics.success_any  # (8, epochs)
     ```
 
-    Lanes of different depth and width are laid out by size, so that none pays for a larger one. That takes the values of
-    their sizes: `jax.vmap(train)(seeds, hypers)` sees them, a `jax.jit` around it hides them.
-
     **Arguments:**
 
     - `config`: of the run.
-    - `hypers`: the numbers of the lanes that will be trained, leaves `lane`: a promise of their sizes, kept by the
-        caller, for programs with a `jit` around the vmap, such as `jax.jit(jax.vmap(train.epoch), donate_argnums=0)`.
-        Without it the small lanes of such a program mask what is idle and cost as much as the largest, and programs
-        that draw weights, of `train` and `train.init`, cannot have lanes of their own width.
 
     **Returns:** a [`deepcrl.Trainer`][].
 
-    **Raises:** `MemoryError` if one lane's state cannot fit the device; [`deepcrl.envs.InvalidEnvironmentError`][] if the
-    environment returns other shapes than its spaces say.
+    **Raises:** `ValueError` for what the environment tells of the config, `MemoryError` if one lane's state cannot fit the
+    device; [`deepcrl.envs.InvalidEnvironmentError`][] if the environment returns other shapes than its spaces say.
     """
     if not isinstance(config, Config):
         raise TypeError(f"`make_train` takes a `Config`, got {config!r}.")
-    if hypers is not None:
-        check_hypers(hypers, config.agent)
-    trainer = Trainer(config, None if hypers is None else lane_sizes(hypers))
+    trainer = Trainer(config)
     check_shapes(trainer.env, trainer.env_params)
     if config.eval_env is not None:
         check_shapes(trainer.eval_env, trainer.eval_env_params)
-    check_memory(trainer, lanes=1)
+    check_memory([trainer], [1])
     return trainer
 
 
@@ -316,17 +317,19 @@ def _own_memory() -> int | None:
     return (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
 
 
-def check_memory(trainer: Trainer, lanes: int, devices: int = 1) -> None:
-    """Raises `MemoryError` if the states of that many lanes, spread over so many devices, cannot fit them."""
+def check_memory(trainers: Sequence[Trainer], lanes: Sequence[int], devices: int = 1) -> None:
+    """Raises `MemoryError` if the states of so many lanes of each trainer, spread over so many devices, cannot fit them."""
     available = available_memory()
-    if _own_memory():  # the devices of a CPU share the machine's
-        lanes = max(lanes // devices, 1)
-    needed = lanes * trainer.state_bytes()
+    share = devices if _own_memory() else 1  # the devices of a CPU share the machine's
+    sizes = [max(number // share, 1) for number in lanes]
+    needed, of_buffer = (
+        sum(size * count(trainer) for trainer, size in zip(trainers, sizes, strict=True))
+        for count in (Trainer.state_bytes, Trainer.buffer_bytes)
+    )
     if needed > available:
         raise MemoryError(
-            f"{lanes} lane(s) need {needed / 1e9:.1f} GB of state, {lanes * trainer.config.buffer_bytes / 1e9:.1f} GB of "
-            f"it replay buffer; the device has {available / 1e9:.1f} GB. Lower `buffer_length`, `num_envs`, depth, width "
-            "or the number of lanes."
+            f"{sum(sizes)} lane(s) need {needed / 1e9:.1f} GB of state, {of_buffer / 1e9:.1f} GB of it replay buffer; the "
+            f"device has {available / 1e9:.1f} GB. Lower `buffer_length`, `num_envs`, depth, width or the number of lanes."
         )
 
 
