@@ -2,7 +2,6 @@
 
 import abc
 import dataclasses
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -13,11 +12,8 @@ from jaxtyping import Array, PyTree
 from .._errors import check_integer
 from .._hypers import Hypers
 from .._registry import as_part
-from .._typing import Key
+from .._typing import Key, Policy
 from ._api import AbstractAgent
-
-
-Policy = Callable[..., Array]  # (observation, goal, *, key) -> action in [-1, 1], per sample
 
 
 class AbstractActing(abc.ABC):

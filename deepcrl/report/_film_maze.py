@@ -4,9 +4,9 @@ import jax
 import jax.random as jr
 import numpy as np
 
+from .._typing import Policy
 from ..envs import PointMaze, PointMazeParams
 from ..eval import rollout_episodes
-from ..eval._rollout import Policy
 from ._panels import draw_walls, maze_panels
 from ._render import Frames
 from ._style import COLOURS

@@ -14,9 +14,8 @@ from jaxtyping import Array, PyTree
 from .._hypers import Hypers
 from .._random import as_key, stream
 from .._tree import tree_bytes
-from .._typing import IntScalar, Key
+from .._typing import IntScalar, Key, Policy
 from ..agents import AbstractAgent
-from ..agents._acting import Policy
 from ..envs import EnvState, GoalObservation, VectorEnv
 from ..envs._check import check_shapes
 from ..eval import EvalMetrics, evaluate
