@@ -156,7 +156,14 @@ def test_the_command_line_names_them(config, monkeypatch):
 
     seen = []
     monkeypatch.setattr(_train, "run", lambda config, **settings: seen.append(config) or sys.exit(0))
-    parts = ["--agent", "Linear", "--loss", "Tempered:temperature=0.5:inner=symmetric_infonce", "--energy", "log_distance"]
+    parts = [
+        "--agent",
+        "Linear",
+        "--loss",
+        "Tempered:temperature=0.5:inner=symmetric_infonce",
+        "--energy",
+        "log_distance",
+    ]
     deepcrl(*IMPORTS, "train", "point_u_maze", *parts, "--step-size", "0.1")
     assert (seen[0].agent.loss, seen[0].agent.energy) == (config.agent.loss, config.agent.energy)
     assert seen[0].agent.step_size == 0.1

@@ -1,6 +1,7 @@
 """Lanes and sweeps: every lane equals its own single run; what lanes are told apart by; what cannot be one program."""
 
 import dataclasses
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -47,9 +48,8 @@ def test_every_lane_is_its_own_single_run_bit_for_bit(config, swept):
     for place, lane in enumerate(swept.lanes):
         single = Sweep(Lanes((lane,)))()
         assert_equal(single.state(0), swept.state(place))
-        assert_equal(
-            jtu.tree_map(lambda leaf: leaf[0], single.metrics), jtu.tree_map(lambda leaf: leaf[place], swept.metrics)
-        )
+        own = jtu.tree_map(operator.itemgetter(0), single.metrics)
+        assert_equal(own, jtu.tree_map(operator.itemgetter(place), swept.metrics))
 
 
 def test_a_call_is_init_and_epochs(swept):
@@ -164,7 +164,7 @@ def test_hypers_that_do_not_fit_are_refused(train, changes, message):
 def test_hypers_say_which_numbers_they_have():
     from deepcrl import Hypers
 
-    with pytest.raises(AttributeError, match="no number 'gama'. They have: gamma"):
+    with pytest.raises(AttributeError, match=r"no number 'gama'\. They have: gamma"):
         Hypers(gamma=0.9).gama  # noqa: B018
 
 
@@ -178,7 +178,7 @@ def test_select_gives_the_lanes_with_a_setting(swept):
     np.testing.assert_array_equal(deep.metrics.success_any, swept.metrics.success_any[1:2])
     with pytest.raises(ValueError, match=r"No lane has \{'depth': 16\}. The lanes have \{'depth': \[4, 8\]\}"):
         swept.select(depth=16)
-    with pytest.raises(ValueError, match="Lanes have no setting 'dept'. Did you mean `depth`"):
+    with pytest.raises(ValueError, match=r"Lanes have no setting 'dept'\. Did you mean `depth`"):
         swept.select(dept=4)
 
 

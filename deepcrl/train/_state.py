@@ -4,6 +4,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.tree_util as jtu
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from .._hypers import Hypers
@@ -61,28 +62,28 @@ class Metrics(eqx.Module):
     evaluation: EvalMetrics
     """The evaluation after the epoch."""
 
-    def columns(self) -> dict[str, Array]:
+    def columns(self) -> dict[str, Any]:
         """All metrics by flat names: those of the evaluation as they are (`success_any`), the agent's by where they
         stand (`critic/loss`)."""
         plain = ("env_steps", "grad_steps", "diverged", "failed_steps", "action_std")
-        columns: dict[str, Array] = {name: getattr(self, name) for name in plain}
+        columns: dict[str, Any] = {name: getattr(self, name) for name in plain}
         for tree in (self.evaluation, self.agent):
             for path, leaf in jtu.tree_leaves_with_path(tree):
                 columns["/".join(str(part).lstrip(".") for part in path)] = leaf
         return columns
 
     @property
-    def success_any(self) -> Float[Array, "*axes"]:
+    def success_any(self) -> Float[Array | np.ndarray, "*axes"]:
         """Share of evaluation episodes with success at any step."""
         return self.evaluation.success_any
 
     @property
-    def time_at_goal(self) -> Float[Array, "*axes"]:
+    def time_at_goal(self) -> Float[Array | np.ndarray, "*axes"]:
         """Steps with success per evaluation episode."""
         return self.evaluation.time_at_goal
 
     @property
-    def success_end(self) -> Float[Array, "*axes"]:
+    def success_end(self) -> Float[Array | np.ndarray, "*axes"]:
         """Share of evaluation episodes with success at their last step."""
         return self.evaluation.success_end
 
