@@ -8,7 +8,6 @@ from typing import Any
 from .agents import AbstractAgent
 from .losses import energy_from_name, loss_from_name
 from .nn import ResidualTrunk, TwinCritic
-from .nn._blocks import BLOCK_TYPES
 from .replay import Replay
 from .train import Config
 
@@ -44,5 +43,5 @@ def _parts(agent: AbstractAgent) -> Iterator[type[Any]]:
     if agent.replay.keeps_next:
         yield TwinCritic
     if "trunk" in settings:
-        yield BLOCK_TYPES[settings["trunk"].block]
+        yield type(settings["trunk"].block)
         yield ResidualTrunk

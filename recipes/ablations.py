@@ -26,7 +26,7 @@ import jax
 from rich.console import Console
 
 from deepcrl import Config
-from deepcrl.nn import Trunk
+from deepcrl.nn import BlockSpec
 from deepcrl.report import group_lanes, load_runs, plot_groups
 from deepcrl.runs import resume, run, RunFolder
 from deepcrl.train import split_cpu
@@ -60,7 +60,7 @@ def read_variants(file: Path, what: Scale) -> dict[str, Config]:
     tables = tomllib.loads(file.read_text())
     values, variants = tables["config"], tables["variants"]
     base = Config.from_dict({**values, "total_env_steps": what.total_env_steps, "epochs": what.epochs})
-    agents = {name: dataclasses.replace(base.agent, trunk=Trunk(**fields)) for name, fields in variants.items()}
+    agents = {name: dataclasses.replace(base.agent, trunk=BlockSpec(**fields)) for name, fields in variants.items()}
     return {name: dataclasses.replace(base, agent=agent) for name, agent in agents.items()}
 
 

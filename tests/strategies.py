@@ -94,7 +94,7 @@ def config_fields(draw):
 
 @st.composite
 def trunk_fields(draw):
-    """Every field of a `Trunk` that may be, whose blocks hold 4 layers or fewer."""
+    """Every field of a `BlockSpec` that may be, whose blocks hold 4 layers or fewer."""
     block, norm = (draw(st.sampled_from(names)) for names in (["paper", "simba", "bronet"], ["layer", "rms", "none"]))
     return {
         "block": block,

@@ -94,14 +94,14 @@ def test_a_stop_ends_the_recipe_before_its_tables(recipe, settings, monkeypatch,
 
 
 def test_the_variants_that_come_with_it(recipe):
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
     configs, scale = read(recipe, RECIPES / "ablations.toml", "laptop")
     assert {name: config.agent.trunk for name, config in configs.items()} == {
-        "base": Trunk(),
-        "no_norm": Trunk(norm="none"),
-        "relu": Trunk(activation="relu"),
-        "no_residual": Trunk(residual=False),
+        "base": BlockSpec(),
+        "no_norm": BlockSpec(norm="none"),
+        "relu": BlockSpec(activation="relu"),
+        "no_residual": BlockSpec(residual=False),
     }
     assert {config.agent.depth for config in configs.values()} == {32}
     assert scale.seeds == 3

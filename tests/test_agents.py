@@ -30,7 +30,7 @@ STRUCTURE = {
     "actor_depth": 4,
     "critic_depth": 4,
     "width": 9,
-    "trunk": "relu",  # stands for `Trunk(activation="relu")`
+    "trunk": "relu",  # stands for `BlockSpec(activation="relu")`
     "remat": True,
     "policy_delay": 3,
     "exploration_noise": 0.1,
@@ -43,11 +43,11 @@ GOALS = {"hindsight": "final", "hindsight_ratio": 0.5, "newest_steps": 30}
 def config(kind, **changes):
     """A tiny run of that agent."""
     from deepcrl import agents
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
     settings = {**KINDS[kind], **changes}
     if "trunk" in settings:
-        settings["trunk"] = Trunk(activation=settings["trunk"])
+        settings["trunk"] = BlockSpec(activation=settings["trunk"])
     return dataclasses.replace(tiny(), agent=getattr(agents, kind)(**settings))
 
 
@@ -405,20 +405,20 @@ def cited(capsys, agent):
 
 def test_a_citation_is_of_what_a_config_uses_and_of_nothing_else(capsys):
     from deepcrl.agents import CRL, GCBC, GCSL, Random, SAC, TD3
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
     paper, twins, her = "wang2025thousand", "fujimoto2018addressing", "andrychowicz2017hindsight"
     assert cited(capsys, CRL()) == [paper, "oord2018representation"]
     assert cited(capsys, CRL(energy="mrn", loss="flatnce")) == [paper, "chen2021simpler", "liu2023metric"]
     assert cited(capsys, SAC()) == ["haarnoja2018soft", twins, paper]
-    assert cited(capsys, SAC(hindsight="final", trunk=Trunk(block="simba"))) == [
+    assert cited(capsys, SAC(hindsight="final", trunk=BlockSpec(block="simba"))) == [
         "haarnoja2018soft",
         twins,
         her,
         "lee2025simba",
         paper,
     ]
-    assert cited(capsys, TD3(trunk=Trunk(block="bronet"))) == [twins, "nauman2024bigger", paper]
+    assert cited(capsys, TD3(trunk=BlockSpec(block="bronet"))) == [twins, "nauman2024bigger", paper]
     assert cited(capsys, GCBC()) == ["ding2019goal", paper]
     assert cited(capsys, GCSL()) == ["ghosh2021learning", paper]
     assert cited(capsys, Random()) == []

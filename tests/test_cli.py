@@ -137,11 +137,11 @@ def test_every_setting_has_an_option(capsys, agent):
     import dataclasses
 
     from deepcrl import agents, Config
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
     assert deepcrl("train", "--agent", agent, "--help") == 0
     text = capsys.readouterr().out
-    classes = (Config, getattr(agents, agent)) if agent == "Random" else (Config, getattr(agents, agent), Trunk)
+    classes = (Config, getattr(agents, agent)) if agent == "Random" else (Config, getattr(agents, agent), BlockSpec)
     fields = {field.name for cls in classes for field in dataclasses.fields(cls)} - {"env", "trunk"}
     assert [name for name in fields if f"--{name.replace('_', '-')} " not in text.replace(",", " ")] == []
 
@@ -187,12 +187,12 @@ def test_settings_reach_the_config(config_of):
 
 def test_agents_are_named_and_have_options_of_their_own(config_of):
     from deepcrl.agents import SAC, TD3
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
     args = ["train", "point_u_maze", "--agent", "SAC", "--hindsight", "final", "--tau", "0.01", "--norm", "rms"]
-    assert config_of(*args).agent == SAC(hindsight="final", tau=0.01, trunk=Trunk(norm="rms"))
+    assert config_of(*args).agent == SAC(hindsight="final", tau=0.01, trunk=BlockSpec(norm="rms"))
     config = config_of("train", "point_u_maze", "--agent=TD3", "--no-residual", "--collect-actions", "4")
-    assert (config.agent, config.collect_actions) == (TD3(trunk=Trunk(residual=False)), 4)
+    assert (config.agent, config.collect_actions) == (TD3(trunk=BlockSpec(residual=False)), 4)
 
 
 def test_options_of_the_task_reach_the_config(config_of):

@@ -21,10 +21,10 @@ CORRIDOR = "11111/1R0G1/11111"
 def test_files_give_back_the_config_and_derived_numbers_add_up(fields, agent):
     from deepcrl import Config
     from deepcrl.agents import CRL
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
-    assert {field.name for field in dataclasses.fields(Trunk)} == set(agent["trunk"])
-    config = Config(agent=CRL(**{**agent, "trunk": Trunk(**agent["trunk"])}), **fields)
+    assert {field.name for field in dataclasses.fields(BlockSpec)} == set(agent["trunk"])
+    config = Config(agent=CRL(**{**agent, "trunk": BlockSpec(**agent["trunk"])}), **fields)
     assert {field.name for field in dataclasses.fields(config)} == {*fields, "agent"}
     assert {field.name for field in dataclasses.fields(config.agent)} == set(agent)
     for copy in (Config.from_json(config.to_json()), Config.from_toml(config.to_toml())):

@@ -433,7 +433,7 @@ def test_tiny_critic_overfits_one_batch(key):
 
     batch, width = 16, 16
     sa_key, goal_key, *data_keys = jr.split(jr.fold_in(key, 30), 5)
-    critic = (StateActionEncoder(4, 2, 8, width, 1, key=sa_key), GoalEncoder(3, 8, width, 1, key=goal_key))
+    critic = (StateActionEncoder(4, 2, 8, width=width, key=sa_key), GoalEncoder(3, 8, width=width, key=goal_key))
     observation, action, goal = (jr.normal(k, (batch, n)) for k, n in zip(data_keys, (4, 2, 3), strict=True))
     adam = optax.adam(1e-2)
 

@@ -78,7 +78,7 @@ def test_scanned_trunk_is_the_loop_over_blocks(trunk, x):
     @eqx.filter_jit
     def looped(trunk, x):
         for index in range(BLOCKS):
-            x = block_of(trunk, index)(x)
+            x = x + block_of(trunk, index)(x)
         return x
 
     assert_close(apply(trunk, x), looped(trunk, x), 1e-6)
@@ -139,9 +139,9 @@ def nets(key):
 
     observation, action, goal = (jr.normal(jr.fold_in(key, n), (n,)) for n in (4, 2, 3))
     return {
-        "sa": (StateActionEncoder(4, 2, 3, WIDTH, 3, key=key), (observation, action)),
-        "goal": (GoalEncoder(3, 3, WIDTH, 3, key=key), (goal,)),
-        "policy": (GaussianPolicy(4, 3, 2, WIDTH, 3, key=key), (observation, goal)),
+        "sa": (StateActionEncoder(4, 2, 3, width=WIDTH, num_blocks=3, key=key), (observation, action)),
+        "goal": (GoalEncoder(3, 3, width=WIDTH, num_blocks=3, key=key), (goal,)),
+        "policy": (GaussianPolicy(4, 3, 2, width=WIDTH, num_blocks=3, key=key), (observation, goal)),
     }
 
 
@@ -294,7 +294,7 @@ def test_both_heads_of_the_policy_are_drawn_from_the_same_law(key):
     from deepcrl.nn import GaussianPolicy
 
     # n = 1600 weights a head. Catches zero or small initial heads.
-    policy = GaussianPolicy(3, 2, 50, 32, 1, key=jr.fold_in(key, 5))
+    policy = GaussianPolicy(3, 2, 50, width=32, key=jr.fold_in(key, 5))
     for head in np.split(np.asarray(policy.encoder.output.weight), 2):
         assert_drawn_from_paper_law(head, 32)
 
@@ -476,7 +476,7 @@ def norm_swish_64(x, scale, shift):
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
 def test_norm_swish_and_its_gradients_are_those_of_the_formula(size):
-    from deepcrl.nn import norm_swish
+    from deepcrl.nn._norms import norm_swish
 
     rng = np.random.default_rng(0)
     x, scale, shift, weight = size * rng.normal(size=7) + size, *rng.normal(size=(3, 7))
@@ -496,7 +496,7 @@ def test_norm_swish_and_its_gradients_are_those_of_the_formula(size):
 
 
 def test_norm_swish_of_a_constant_has_finite_gradients():
-    from deepcrl.nn import norm_swish
+    from deepcrl.nn._norms import norm_swish
 
     grads = jax.grad(lambda *inputs: norm_swish(*inputs).sum(), (0, 1, 2))(jnp.ones(4), jnp.ones(4), jnp.ones(4))
     assert all(bool(jnp.isfinite(grad).all()) for grad in grads)

@@ -224,7 +224,7 @@ def test_a_batch_without_outcomes_is_refused(agent, state, batches):
     [
         ({"depth": 6}, ValueError, "4 or 8"),
         ({"width": 0}, ValueError, "`width`"),
-        ({"trunk": "relu"}, TypeError, "`trunk` must be a `Trunk`"),
+        ({"trunk": "relu"}, TypeError, "`trunk` must be a `BlockSpec`"),
         ({"hindsight": "random"}, ValueError, "`hindsight` must be one of"),
         ({"hindsight_ratio": 1.5}, ValueError, "`hindsight_ratio`"),
         ({"tau": -0.1}, ValueError, "`tau`"),

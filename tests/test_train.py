@@ -391,11 +391,11 @@ def base_agent():
 def test_every_field_is_perturbed():
     from deepcrl import Config
     from deepcrl.agents import CRL
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
     assert {field.name for field in dataclasses.fields(Config)} == set(CONFIG_CHANGES)
     assert {field.name for field in dataclasses.fields(CRL)} == set(AGENT_CHANGES)
-    assert {field.name for field in dataclasses.fields(Trunk)} == set(TRUNK_CHANGES)
+    assert {field.name for field in dataclasses.fields(BlockSpec)} == set(TRUNK_CHANGES)
 
 
 def test_equal_configs_are_equal_programs(base_program):
@@ -418,9 +418,9 @@ def test_every_structural_setting_of_the_agent_changes_the_program(base_program,
 
 @pytest.mark.parametrize("name", TRUNK_CHANGES)
 def test_every_setting_of_the_trunk_changes_the_program(base_agent, name):
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
-    assert agent_text(tiny(agent={"trunk": Trunk(**{name: TRUNK_CHANGES[name]})}).agent) != base_agent
+    assert agent_text(tiny(agent={"trunk": BlockSpec(**{name: TRUNK_CHANGES[name]})}).agent) != base_agent
 
 
 @pytest.mark.parametrize("name", [name for name in AGENT_CHANGES if name in HYPER_CHANGES])

@@ -9,7 +9,7 @@ import jax.random as jr
 import jax.tree_util as jtu
 import numpy as np
 import pytest
-from strategies import unchecked
+from strategies import registering, unchecked
 
 
 WIDTH, BLOCKS = 8, 3
@@ -53,25 +53,28 @@ def activation(name, x):
     return {"swish": lambda x: x / (1.0 + np.exp(-x)), "relu": lambda x: np.maximum(x, 0.0), "gelu": gelu}[name](x)
 
 
-def branch(block, trunk, x):
-    dense = lambda layer, x: activation(
-        trunk.activation, norm(layer.norm, trunk.norm, linear(layer.linear, trunk.norm, x))
-    )
-    if trunk.block == "paper":
-        for layer in block.layers:
-            x = dense(layer, x)
-        return x
-    if trunk.block == "simba":
-        x = activation(trunk.activation, linear(block.wide, trunk.norm, norm(block.norm, trunk.norm, x)))
-        return linear(block.narrow, trunk.norm, x)
-    return norm(block.norm, trunk.norm, linear(block.linear, trunk.norm, dense(block.inner, x)))
+def branch(layers, names, x):
+    norm_of = lambda module, x: norm(module, names["norm"], x)
+    linear_of = lambda module, x: linear(module, names["norm"], x)
+    active = lambda x: activation(names["activation"], x)
+    dense = lambda layer, x: active(norm_of(layer.norm, linear_of(layer.linear, x)))
+    if names["block"] == "simba":
+        first, wide, _, narrow = layers
+        return linear_of(narrow, active(linear_of(wide, norm_of(first, x))))
+    if names["block"] == "bronet":
+        inner, outer, last = layers
+        return norm_of(last, linear_of(outer, dense(inner, x)))
+    for layer in layers:
+        x = dense(layer, x)
+    return x
 
 
-def looped(network, trunk, x, blocks=BLOCKS):
+def looped(network, name, x, blocks=BLOCKS):
+    names = {"block": "paper", "norm": "layer", "activation": "swish", **SWITCHES[name]}
     for index in range(blocks):
-        block = network.blocks if trunk.tied else jtu.tree_map(lambda leaf, i=index: leaf[i], network.blocks)
-        new = branch(block, trunk, x)
-        x = x + new if trunk.residual else new
+        block = network.blocks if names.get("tied") else jtu.tree_map(lambda leaf, i=index: leaf[i], network.blocks)
+        new = branch(block.layers, names, x)
+        x = x + new if names.get("residual", True) else new
     return x
 
 
@@ -80,22 +83,22 @@ def looped(network, trunk, x, blocks=BLOCKS):
 
 def build(name, blocks=BLOCKS, width=WIDTH):
     """A trunk with those switches, and noise on every weight, so that scales, shifts and biases matter."""
-    from deepcrl.nn import ResidualTrunk, Trunk
+    from deepcrl.nn import BlockSpec, ResidualTrunk
 
-    trunk = Trunk(**SWITCHES[name])
-    network = eqx.filter_jit(lambda key: ResidualTrunk(width, blocks, trunk=trunk, key=key))(jr.key(1))
+    spec = BlockSpec(**SWITCHES[name])
+    network = eqx.filter_jit(lambda key: ResidualTrunk(width, blocks, spec=spec, key=key))(jr.key(1))
     noise = np.random.default_rng(0)
     noisy = jtu.tree_map(lambda leaf: leaf + jnp.asarray(0.1 * noise.normal(size=leaf.shape), jnp.float32), network)
-    return trunk, noisy, network
+    return spec, noisy, network
 
 
 @pytest.mark.parametrize("name", SWITCHES)
 def test_a_trunk_is_the_plain_loop_whole_and_masked(name):
-    trunk, network, _ = build(name)
+    _, network, _ = build(name)
     x = jr.normal(jr.key(2), (WIDTH,))
     call = eqx.filter_jit(lambda network, x, blocks: network(x, blocks))
     for blocks in (BLOCKS, 1, 0):
-        desired = looped(network, trunk, np.asarray(x, np.float64), blocks)
+        desired = looped(network, name, np.asarray(x, np.float64), blocks)
         np.testing.assert_allclose(call(network, x, jnp.int32(blocks)), desired, rtol=2e-5, atol=2e-5)
 
 
@@ -139,7 +142,8 @@ def test_depth_1024_is_finite_at_the_start(name):
 
 
 def test_a_hyperspherical_kernel_does_not_depend_on_its_scale():
-    from deepcrl.nn import SphericalLinear, SphericalNorm
+    from deepcrl.nn._linear import SphericalLinear
+    from deepcrl.nn._norms import SphericalNorm
 
     layer, x = SphericalLinear(5, 3, key=jr.key(0)), jr.normal(jr.key(1), (5,))
     louder = eqx.tree_at(lambda layer: layer.weight, layer, 7.0 * layer.weight)
@@ -151,10 +155,10 @@ def test_a_hyperspherical_kernel_does_not_depend_on_its_scale():
 
 
 def test_a_final_norm_stands_before_the_output_of_every_network():
-    from deepcrl.nn import Encoder, Trunk
+    from deepcrl.nn import BlockSpec, Encoder
 
     x = 100.0 * jr.normal(jr.key(1), (6,))
-    normed = Encoder(6, 2, WIDTH, 2, trunk=Trunk(final_norm=True), key=jr.key(0))
+    normed = Encoder(6, 2, WIDTH, 2, spec=BlockSpec(final_norm=True), key=jr.key(0))
     hidden = np.asarray(normed.hidden(x), np.float64)
     np.testing.assert_allclose([hidden.mean(), hidden.std()], [0.0, 1.0], atol=1e-3)
     plain = Encoder(6, 2, WIDTH, 2, key=jr.key(0))
@@ -163,9 +167,9 @@ def test_a_final_norm_stands_before_the_output_of_every_network():
 
 def product_types(name, products):
     """Of all matrix products in a trunk's gradient."""
-    from deepcrl.nn import ResidualTrunk, Trunk
+    from deepcrl.nn import BlockSpec, ResidualTrunk
 
-    network = ResidualTrunk(WIDTH, 1, trunk=Trunk(products=products, **SWITCHES[name]), key=jr.key(1))
+    network = ResidualTrunk(WIDTH, 1, spec=BlockSpec(products=products, **SWITCHES[name]), key=jr.key(1))
     gradient = eqx.filter_grad(lambda network, x: jnp.sum(jax.vmap(network)(x)))
     return re.findall(r":(\w+)\[[\d,]*\] = dot_general", str(jax.make_jaxpr(gradient)(network, jnp.ones((5, WIDTH)))))
 
@@ -178,9 +182,9 @@ def test_products_are_of_the_type_asked_for_forward_and_backward(name):
 
 @pytest.mark.parametrize("name", ["paper", "hyperspherical"])
 def test_rounded_products_of_float32_parameters(name):
-    from deepcrl.nn import Encoder, Trunk
+    from deepcrl.nn import BlockSpec, Encoder
 
-    make = lambda products: Encoder(6, 4, 64, 2, trunk=Trunk(products=products, **SWITCHES[name]), key=jr.key(0))
+    make = lambda products: Encoder(6, 4, 64, 2, spec=BlockSpec(products=products, **SWITCHES[name]), key=jr.key(0))
     rounded, exact = make("bfloat16"), make("float32")
     x = jr.normal(jr.key(1), (32, 6))
     assert all(
@@ -200,26 +204,73 @@ def test_rounded_products_of_float32_parameters(name):
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"norm": "batch"}, "`norm` must be one of"),
+        ({"norm": "batch"}, "`norm` must name a known norm, got 'batch'"),
         ({"activation": "swich"}, "Did you mean `swish`"),
         ({"products": "float16"}, "`products` must be one of"),
-        ({"block": "simba", "layers_per_block": 4}, "`block='simba'` has 2; got 4. Leave it out"),
+        ({"block": "simba", "layers_per_block": 4}, "a `SimbaBlock` has 2; got 4. Leave it out"),
         ({"layers_per_block": 0}, "`layers_per_block` must be at least 1"),
         ({"norm": "none", "final_norm": True}, "`final_norm` needs a norm"),
     ],
 )
 def test_switches_that_cannot_be_are_refused(fields, message):
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
     with unchecked(), pytest.raises(ValueError, match=message):
-        Trunk(**fields)
+        BlockSpec(**fields)
 
 
 def test_depths_are_multiples_of_the_blocks_own():
     from deepcrl.agents import CRL
-    from deepcrl.nn import Trunk
+    from deepcrl.nn import BlockSpec
 
-    assert CRL(depth=6, trunk=Trunk(block="simba")).trunk.block_depth == 2
-    assert CRL(depth=9, trunk=Trunk(layers_per_block=3)).hypers().actor_depth == 9
+    assert CRL(depth=6, trunk=BlockSpec(block="simba")).trunk.block_depth == 2
+    assert CRL(depth=9, trunk=BlockSpec(layers_per_block=3)).trunk.block_depth == 3
     with pytest.raises(ValueError, match=r"3 a block.*got 4\. Use 3 or 6"):
-        CRL(depth=4, trunk=Trunk(layers_per_block=3))
+        CRL(depth=4, trunk=BlockSpec(layers_per_block=3))
+
+
+def test_parts_of_ones_own_stand_where_ours_do():
+    from deepcrl import Config, register
+    from deepcrl.agents import CRL
+    from deepcrl.nn import AbstractActivation, AbstractBlock, AbstractNorm, BlockSpec, DenseLayer, ResidualTrunk
+
+    class Shift(eqx.Module):
+        scale: float = eqx.field(static=True)
+
+        def __call__(self, x):
+            return self.scale * (x - x.mean())
+
+    class Centred(AbstractNorm):
+        scale: float = 1.0
+
+        def build(self, width):
+            return Shift(self.scale)
+
+    class Square(AbstractActivation):
+        def __call__(self, x):
+            return x**2
+
+    class OneLayer(AbstractBlock):
+        fixed_layers = 1
+
+        def build(self, width, num_layers, spec, *, key):
+            return DenseLayer(width, width, spec, key=key)
+
+    spec = BlockSpec(block=OneLayer(), norm=Centred(scale=0.5), activation=Square())
+    trunk = ResidualTrunk(WIDTH, 2, spec=spec, key=jr.key(0))
+    x = jr.normal(jr.key(1), (WIDTH,))
+    desired = np.asarray(x)
+    for index in range(2):
+        y = np.asarray(trunk.blocks.linear.weight[index]) @ desired
+        desired = desired + (0.5 * (y - y.mean())) ** 2
+    np.testing.assert_allclose(eqx.filter_jit(trunk)(x), desired, rtol=1e-4)
+
+    config = Config(env="point_u_maze", agent=CRL(depth=3, trunk=spec))
+    with pytest.raises(ValueError, match=r"deepcrl.register\(OneLayer\)"):
+        config.to_json()
+    with registering():
+        for part in (Centred, Square, OneLayer):
+            register(part)
+        assert Config.from_json(config.to_json()) == Config.from_toml(config.to_toml()) == config
+        assert BlockSpec(activation="Square") == BlockSpec(activation=Square()) != BlockSpec()
+        assert '"activation": "Square"' in config.to_json()

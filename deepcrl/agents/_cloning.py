@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, PyTree
 from .._hypers import Hypers, lane_depth, lane_number
 from .._tree import tree_norm
 from .._typing import Key, Scalar
-from ..nn import GaussianPolicy, Trunk
-from ..nn._trunk import PAPER_TRUNK
+from ..nn import BlockSpec, GaussianPolicy
+from ..nn._spec import PAPER_SPEC
 from ..replay import AbstractReplay, Batch, FutureGoals, NewestSteps, Replay
 from ._api import AbstractAgent, AgentSpec
 from ._optim import AbstractOptimizer, Adam
@@ -109,7 +109,7 @@ class GCBC(AbstractAgent):
     """Dense layers inside residual blocks, 4 a block."""
     width: int = 256
     """Hidden size."""
-    trunk: Trunk = PAPER_TRUNK
+    trunk: BlockSpec = PAPER_SPEC
     """What layers and blocks are made of."""
     replay: AbstractReplay = Replay(goals=FutureGoals())
     """Which steps and goals are imitated: any step and what a later one of its episode achieved."""
@@ -148,7 +148,7 @@ class GCSL(AbstractAgent):
     """Dense layers inside residual blocks, 4 a block."""
     width: int = 256
     """Hidden size."""
-    trunk: Trunk = PAPER_TRUNK
+    trunk: BlockSpec = PAPER_SPEC
     """What layers and blocks are made of."""
     replay: AbstractReplay = Replay(steps=NewestSteps(), goals=FutureGoals())
     """Which steps and goals are imitated: the newest 1,000 of every environment and what a later one achieved."""

@@ -23,8 +23,8 @@ from ..losses import (
     loss_from_name,
     MRNEnergy,
 )
-from ..nn import GaussianPolicy, GoalEncoder, StateActionEncoder, Trunk
-from ..nn._trunk import PAPER_TRUNK
+from ..nn import BlockSpec, GaussianPolicy, GoalEncoder, StateActionEncoder
+from ..nn._spec import PAPER_SPEC
 from ..replay import AbstractReplay, Batch, FutureGoals, Replay
 from ._api import AbstractAgent, AgentSpec
 from ._optim import AbstractOptimizer, Adam
@@ -133,7 +133,7 @@ class CRL(AbstractAgent):
     """Depth of both encoders alone (by default `depth`)."""
     width: int = 256
     """Hidden size of all networks."""
-    trunk: Trunk = PAPER_TRUNK
+    trunk: BlockSpec = PAPER_SPEC
     """What layers and blocks of all networks are made of."""
     repr_dim: int = 64
     """Size of the embeddings."""

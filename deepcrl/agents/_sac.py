@@ -11,8 +11,8 @@ from jaxtyping import Array, Float, PyTree
 from .._hypers import Hypers, lane_depth, lane_number
 from .._typing import Key, Scalar
 from ..losses import soft_value
-from ..nn import GaussianPolicy, Trunk, TwinCritic
-from ..nn._trunk import PAPER_TRUNK
+from ..nn import BlockSpec, GaussianPolicy, TwinCritic
+from ..nn._spec import PAPER_SPEC
 from ..replay import AbstractReplay, Batch, CommandedGoals, Replay, TaskReward
 from ._api import AbstractAgent, AgentSpec
 from ._optim import AbstractOptimizer, Adam, polyak
@@ -87,7 +87,7 @@ class SAC(AbstractAgent):
     """Depth of both critics alone (by default `depth`)."""
     width: int = 256
     """Hidden size of all networks."""
-    trunk: Trunk = PAPER_TRUNK
+    trunk: BlockSpec = PAPER_SPEC
     """What layers and blocks of all networks are made of."""
     replay: AbstractReplay = Replay(goals=CommandedGoals(), reward=TaskReward())
     """Which steps, goals and rewards are learnt from: by default all as they were."""

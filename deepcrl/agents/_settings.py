@@ -6,7 +6,7 @@ from .._errors import check_flag, check_integer
 from .._hypers import check_numbers, depth_fields, Hypers
 from .._registry import as_part
 from .._typing import IntScalar
-from ..nn import blocks_of_depth, Trunk
+from ..nn import blocks_of_depth, BlockSpec
 from ..replay import AbstractReplay
 from ._optim import AbstractOptimizer
 
@@ -16,8 +16,8 @@ _DEPTHS = ("actor_depth", "critic_depth")
 
 def check_settings(agent: Any) -> None:
     """Raises unless the fields that all configs name alike are legal; puts objects in place of parts' names."""
-    if not isinstance(agent.trunk, Trunk):
-        raise TypeError(f"`trunk` must be a `Trunk`, such as `Trunk(norm='rms')`, got {agent.trunk!r}.")
+    if not isinstance(agent.trunk, BlockSpec):
+        raise TypeError(f"`trunk` must be a `BlockSpec`, such as `BlockSpec(norm='rms')`, got {agent.trunk!r}.")
     for name, kind in (("replay", AbstractReplay), ("optimizer", AbstractOptimizer)):
         object.__setattr__(agent, name, as_part(name, kind, getattr(agent, name)))
     for name, depth in {"depth": agent.depth, **depth_fields(agent)}.items():
@@ -31,7 +31,7 @@ def network_sizes(agent: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the policy and the critic's networks are built with, apart from the sizes of the task."""
     built = {**dict.fromkeys(_DEPTHS, agent.depth), **depth_fields(agent)}
     blocks = (blocks_of_depth(built[name], layers_per_block=agent.trunk.block_depth) for name in _DEPTHS)
-    shared = {"width": agent.width, "trunk": agent.trunk, "remat": agent.remat}
+    shared = {"width": agent.width, "spec": agent.trunk, "remat": agent.remat}
     actor_sizes, critic_sizes = ({"num_blocks": number, **shared} for number in blocks)
     return actor_sizes, critic_sizes
 

@@ -13,8 +13,8 @@ from .._hypers import Hypers, lane_depth, lane_number
 from .._tree import tree_norm
 from .._typing import IntScalar, Key, Scalar
 from ..losses import smoothed_action
-from ..nn import DeterministicPolicy, Trunk, TwinCritic
-from ..nn._trunk import PAPER_TRUNK
+from ..nn import BlockSpec, DeterministicPolicy, TwinCritic
+from ..nn._spec import PAPER_SPEC
 from ..replay import AbstractReplay, Batch, CommandedGoals, Replay, TaskReward
 from ._api import AbstractAgent, AgentSpec
 from ._optim import AbstractOptimizer, Adam, polyak
@@ -95,7 +95,7 @@ class TD3(AbstractAgent):
     """Depth of both critics alone (by default `depth`)."""
     width: int = 256
     """Hidden size of all networks."""
-    trunk: Trunk = PAPER_TRUNK
+    trunk: BlockSpec = PAPER_SPEC
     """What layers and blocks of all networks are made of."""
     replay: AbstractReplay = Replay(goals=CommandedGoals(), reward=TaskReward())
     """Which steps, goals and rewards are learnt from: by default all as they were."""

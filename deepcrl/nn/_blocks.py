@@ -1,48 +1,81 @@
 r"""Residual blocks: each is a branch $F$ whose output the trunk adds to its input."""
 
+import abc
+from typing import ClassVar
+
 import equinox as eqx
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from .._registry import register
 from .._typing import Key
-from ._layers import activate, apply_norm, DenseLayer, make_linear, make_norm
-from ._trunk import PAPER_TRUNK, Trunk
+from ._activations import AbstractActivation
+from ._layers import DenseLayer, LayerSpec
+from ._norms import Map
 
 
 _SIMBA_EXPANSION = 4
 
 
-class ResidualBlock(eqx.Module):
-    """The paper's block: some (by default 4) Dense-LayerNorm-swish layers whose output is added to their input; nothing
-    is applied to the sum."""
+class AbstractBlock(eqx.Module):
+    """The interface of blocks: settings, without arrays, that build the module with a block's weights."""
 
-    layers: tuple[DenseLayer, ...]
+    fixed_layers: eqx.AbstractClassVar[int | None]
+    """Dense layers in a block of this kind, or `None` where `BlockSpec.layers_per_block` says how many."""
 
-    def __init__(self, width: int, trunk: Trunk = PAPER_TRUNK, *, key: Key):
+    @abc.abstractmethod
+    def build(self, width: int, num_layers: int, spec: LayerSpec, *, key: Key) -> Map:
         """**Arguments:**
 
         - `width`: the size of input and output.
-        - `trunk`: how many layers, which norm and activation.
+        - `num_layers`: Dense layers in the block.
+        - `spec`: what layers are made of: `DenseLayer(width, width, spec, key=key)`, `spec.linear(width, width, key=key)`,
+          `spec.norm.build(width)`, `spec.activation`.
         - `key`: draws the kernels.
-        """
-        self.layers = tuple(DenseLayer(width, width, trunk, key=k) for k in jr.split(key, trunk.block_depth))
 
-    def branch(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        """What the block adds to its input."""
+        **Returns:** an `eqx.Module` that takes one sample and returns what the block adds to it. Its leaves are
+        arrays, which are learnt, and stacked over the blocks of a trunk.
+        """
+
+
+class Chain(eqx.Module):
+    """Modules one after the other, such as the layers of a block."""
+
+    layers: tuple[Map, ...]
+
+    def __call__(self, x: Float[Array, " in"]) -> Float[Array, " out"]:
+        """The last one's output for one sample."""
         for layer in self.layers:
             x = layer(x)
         return x
 
+
+class Activate(eqx.Module):
+    """An activation as a member of a [`deepcrl.nn.Chain`][]."""
+
+    activation: AbstractActivation = eqx.field(static=True)
+
     def __call__(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        """The block's output for one sample."""
-        return x + self.branch(x)
+        """The activation of one sample."""
+        return self.activation(x)
 
 
-class SimbaBlock(eqx.Module):
+class PaperBlock(AbstractBlock):
+    """The paper's block: some (by default 4) Dense-LayerNorm-swish layers whose output is added to their input; nothing
+    is applied to the sum."""
+
+    fixed_layers: ClassVar[int | None] = None
+
+    def build(self, width: int, num_layers: int, spec: LayerSpec, *, key: Key) -> Map:
+        """The layers of one block."""
+        return Chain(tuple(DenseLayer(width, width, spec, key=k) for k in jr.split(key, num_layers)))
+
+
+class SimbaBlock(AbstractBlock):
     r"""A block in the style of SimBa: $x + W_2\, \sigma(W_1\, \mathrm{norm}(x))$ with an inner layer 4 times as wide.
 
-    The norm stands before the layers, so nothing bounds the stream: SimBa ends it with a norm, `Trunk(final_norm=True)`,
-    and uses ReLU. Not taken over: the running normalisation of observations.
+    The norm stands before the layers, so nothing bounds the stream: SimBa ends it with a norm,
+    `BlockSpec(final_norm=True)`, and uses ReLU. Not taken over: the running normalisation of observations.
 
     ??? cite "Reference"
         ```bibtex
@@ -56,26 +89,17 @@ class SimbaBlock(eqx.Module):
         ```
     """
 
-    norm: eqx.Module
-    wide: eqx.Module
-    narrow: eqx.Module
-    activation: str = eqx.field(static=True)
+    fixed_layers: ClassVar[int | None] = 2
 
-    def __init__(self, width: int, trunk: Trunk, *, key: Key):
-        """**Arguments:** as for [`deepcrl.nn.ResidualBlock`][]."""
+    def build(self, width: int, num_layers: int, spec: LayerSpec, *, key: Key) -> Map:
+        """Norm, wide layer, activation, narrow layer."""
         wide_key, narrow_key = jr.split(key)
-        self.norm = make_norm(width, trunk)
-        self.wide = make_linear(width, _SIMBA_EXPANSION * width, trunk, key=wide_key)
-        self.narrow = make_linear(_SIMBA_EXPANSION * width, width, trunk, key=narrow_key)
-        self.activation = trunk.activation
-
-    def branch(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        """What the block adds to its input."""
-        x = activate(self.wide(apply_norm(self.norm, x)), self.activation)  # pyright: ignore[reportCallIssue]
-        return self.narrow(x)  # pyright: ignore[reportCallIssue]
+        wide = spec.linear(width, _SIMBA_EXPANSION * width, key=wide_key)
+        narrow = spec.linear(_SIMBA_EXPANSION * width, width, key=narrow_key)
+        return Chain((spec.norm.build(width), wide, Activate(spec.activation), narrow))
 
 
-class BroNetBlock(eqx.Module):
+class BroNetBlock(AbstractBlock):
     r"""A block in the style of BroNet: $x + \mathrm{norm}(W_2\, \sigma(\mathrm{norm}(W_1 x)))$; the original uses ReLU.
 
     ??? cite "Reference"
@@ -90,25 +114,15 @@ class BroNetBlock(eqx.Module):
         ```
     """
 
-    inner: DenseLayer
-    linear: eqx.Module
-    norm: eqx.Module
+    fixed_layers: ClassVar[int | None] = 2
 
-    def __init__(self, width: int, trunk: Trunk, *, key: Key):
-        """**Arguments:** as for [`deepcrl.nn.ResidualBlock`][]."""
+    def build(self, width: int, num_layers: int, spec: LayerSpec, *, key: Key) -> Map:
+        """Dense layer, linear layer, norm."""
         inner_key, linear_key = jr.split(key)
-        self.inner = DenseLayer(width, width, trunk, key=inner_key)
-        self.linear = make_linear(width, width, trunk, key=linear_key)
-        self.norm = make_norm(width, trunk)
-
-    def branch(self, x: Float[Array, " width"]) -> Float[Array, " width"]:
-        """What the block adds to its input."""
-        x = self.linear(self.inner(x))  # pyright: ignore[reportCallIssue]
-        return apply_norm(self.norm, x)
+        inner = DenseLayer(width, width, spec, key=inner_key)
+        return Chain((inner, spec.linear(width, width, key=linear_key), spec.norm.build(width)))
 
 
-BLOCK_TYPES: dict[str, type[ResidualBlock | SimbaBlock | BroNetBlock]] = {
-    "paper": ResidualBlock,
-    "simba": SimbaBlock,
-    "bronet": BroNetBlock,
-}
+register(PaperBlock, "paper")
+register(SimbaBlock, "simba")
+register(BroNetBlock, "bronet")

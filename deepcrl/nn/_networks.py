@@ -1,5 +1,7 @@
 """Encoders and policy: an input layer, the residual trunk, linear heads (`paper` figure 2; one shape for all nets)."""
 
+from typing import TypedDict, Unpack
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,13 +10,24 @@ from jaxtyping import Array, Float
 
 from .._typing import IntScalar, Key
 from ._distribution import TanhGaussian
-from ._layers import apply_norm, dense, DenseLayer, make_norm
+from ._layers import DenseLayer
+from ._linear import dense
+from ._norms import Map
 from ._residual import ResidualTrunk
-from ._trunk import PAPER_TRUNK, Trunk
+from ._spec import BlockSpec, PAPER_SPEC
 
 
 LOG_STD_MIN = -5.0
 LOG_STD_MAX = 2.0
+
+
+class Sizes(TypedDict, total=False):
+    """The arguments that all networks hand to their [`deepcrl.nn.Encoder`][]."""
+
+    width: int
+    num_blocks: int
+    spec: BlockSpec
+    remat: bool
 
 
 class Encoder(eqx.Module):
@@ -26,17 +39,17 @@ class Encoder(eqx.Module):
 
     input_layer: DenseLayer
     trunk: ResidualTrunk
-    final_norm: eqx.Module | None
+    final_norm: Map | None
     output: eqx.nn.Linear
 
     def __init__(
         self,
         in_size: int,
         out_size: int,
-        width: int,
-        num_blocks: int,
+        width: int = 256,
+        num_blocks: int = 1,
         *,
-        trunk: Trunk = PAPER_TRUNK,
+        spec: BlockSpec = PAPER_SPEC,
         remat: bool = False,
         key: Key,
     ):
@@ -45,20 +58,20 @@ class Encoder(eqx.Module):
         - `in_size`, `out_size`: sizes of input and output.
         - `width`: hidden size.
         - `num_blocks`: residual blocks, by default 4 Dense layers each.
-        - `trunk`: what layers and blocks are made of; the paper's by default.
+        - `spec`: what layers and blocks are made of; the paper's by default.
         - `remat`: see [`deepcrl.nn.ResidualTrunk`][].
         - `key`: draws the weights.
         """
         input_key, trunk_key, output_key = jr.split(key, 3)
-        self.input_layer = DenseLayer(in_size, width, trunk, key=input_key)
-        self.trunk = ResidualTrunk(width, num_blocks, trunk=trunk, remat=remat, key=trunk_key)
-        self.final_norm = make_norm(width, trunk) if trunk.final_norm else None
+        self.input_layer = DenseLayer(in_size, width, spec.layers, key=input_key)
+        self.trunk = ResidualTrunk(width, num_blocks, spec=spec, remat=remat, key=trunk_key)
+        self.final_norm = spec.layers.norm.build(width) if spec.final_norm else None
         self.output = dense(width, out_size, key=output_key)
 
     def hidden(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
-        """What the output layer takes: the residual stream, normed if the trunk has a `final_norm`."""
+        """What the output layer takes: the residual stream, normed if the spec has a `final_norm`."""
         h = self.trunk(self.input_layer(x), active_blocks)
-        return h if self.final_norm is None else apply_norm(self.final_norm, h)
+        return h if self.final_norm is None else self.final_norm(h)
 
     def __call__(self, x: Float[Array, " in"], active_blocks: IntScalar | None = None) -> Float[Array, " out"]:
         """**Arguments:**
@@ -81,18 +94,13 @@ class StateActionEncoder(eqx.Module):
         observation_size: int,
         action_size: int,
         repr_dim: int = 64,
-        width: int = 256,
-        num_blocks: int = 1,
         *,
-        trunk: Trunk = PAPER_TRUNK,
-        remat: bool = False,
         key: Key,
+        **sizes: Unpack[Sizes],
     ):
         """**Arguments:** sizes of observation and action, then as [`deepcrl.nn.Encoder`][]; `repr_dim` is the size of
         the embedding (64 in the paper)."""
-        self.encoder = Encoder(
-            observation_size + action_size, repr_dim, width, num_blocks, trunk=trunk, remat=remat, key=key
-        )
+        self.encoder = Encoder(observation_size + action_size, repr_dim, key=key, **sizes)
 
     def __call__(
         self, observation: Float[Array, " obs"], action: Float[Array, " action"], active_blocks: IntScalar | None = None
@@ -110,15 +118,12 @@ class GoalEncoder(eqx.Module):
         self,
         goal_size: int,
         repr_dim: int = 64,
-        width: int = 256,
-        num_blocks: int = 1,
         *,
-        trunk: Trunk = PAPER_TRUNK,
-        remat: bool = False,
         key: Key,
+        **sizes: Unpack[Sizes],
     ):
         """**Arguments:** size of the goal, then as [`deepcrl.nn.StateActionEncoder`][]."""
-        self.encoder = Encoder(goal_size, repr_dim, width, num_blocks, trunk=trunk, remat=remat, key=key)
+        self.encoder = Encoder(goal_size, repr_dim, key=key, **sizes)
 
     def __call__(self, goal: Float[Array, " goal"], active_blocks: IntScalar | None = None) -> Float[Array, " repr"]:
         """The embedding of one goal."""
@@ -139,17 +144,14 @@ class GaussianPolicy(eqx.Module):
         observation_size: int,
         goal_size: int,
         action_size: int,
-        width: int = 256,
-        num_blocks: int = 1,
         *,
-        trunk: Trunk = PAPER_TRUNK,
-        remat: bool = False,
         key: Key,
+        **sizes: Unpack[Sizes],
     ):
         """**Arguments:** sizes of observation, goal and action, then as [`deepcrl.nn.Encoder`][]."""
         in_size = observation_size + goal_size
         # Two heads of `action_size` with the same fan-in are one layer of twice the size, drawn from the same law.
-        self.encoder = Encoder(in_size, 2 * action_size, width, num_blocks, trunk=trunk, remat=remat, key=key)
+        self.encoder = Encoder(in_size, 2 * action_size, key=key, **sizes)
         self.action_size = action_size
 
     def __call__(
@@ -172,16 +174,13 @@ class DeterministicPolicy(eqx.Module):
         observation_size: int,
         goal_size: int,
         action_size: int,
-        width: int = 256,
-        num_blocks: int = 1,
         *,
-        trunk: Trunk = PAPER_TRUNK,
-        remat: bool = False,
         key: Key,
+        **sizes: Unpack[Sizes],
     ):
         """**Arguments:** sizes of observation, goal and action, then as [`deepcrl.nn.Encoder`][]."""
         in_size = observation_size + goal_size
-        self.encoder = Encoder(in_size, action_size, width, num_blocks, trunk=trunk, remat=remat, key=key)
+        self.encoder = Encoder(in_size, action_size, key=key, **sizes)
 
     def __call__(
         self, observation: Float[Array, " obs"], goal: Float[Array, " goal"], active_blocks: IntScalar | None = None

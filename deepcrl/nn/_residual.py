@@ -9,8 +9,8 @@ import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int
 
 from .._typing import IntScalar, Key
-from ._blocks import BLOCK_TYPES, BroNetBlock, ResidualBlock, SimbaBlock
-from ._trunk import PAPER_TRUNK, Trunk
+from ._norms import Map
+from ._spec import BlockSpec, PAPER_SPEC
 
 
 class ResidualTrunk(eqx.Module):
@@ -33,18 +33,18 @@ class ResidualTrunk(eqx.Module):
         ```
     """
 
-    blocks: ResidualBlock | SimbaBlock | BroNetBlock  # every array has a leading `block` axis, unless `tied`
+    blocks: Map  # what `AbstractBlock.build` makes; every array has a leading `block` axis, unless `tied`
     num_blocks: int = eqx.field(static=True)
     residual: bool = eqx.field(static=True)
     tied: bool = eqx.field(static=True)
     remat: bool = eqx.field(static=True)
 
-    def __init__(self, width: int, num_blocks: int, *, trunk: Trunk = PAPER_TRUNK, remat: bool = False, key: Key):
+    def __init__(self, width: int, num_blocks: int, *, spec: BlockSpec = PAPER_SPEC, remat: bool = False, key: Key):
         """**Arguments:**
 
         - `width`: the size of input and output.
-        - `num_blocks`: residual blocks, at least 1; depth is `trunk.block_depth` (four) times that.
-        - `trunk`: what the blocks are made of. With `residual=False` a block's output takes the place of its input; with
+        - `num_blocks`: residual blocks, at least 1; depth is `spec.block_depth` (four) times that.
+        - `spec`: what the blocks are made of. With `residual=False` a block's output takes the place of its input; with
           `tied=True` all blocks have the weights of the first.
         - `remat`: recompute a block's activations in the backward pass instead of storing them. Memory then holds one
           array of `width` numbers per block and sample, at the price of one more forward pass.
@@ -53,13 +53,13 @@ class ResidualTrunk(eqx.Module):
         if num_blocks < 1:
             raise ValueError(f"`num_blocks` must be at least 1, got {num_blocks}.")
 
-        def make_block(index: Int[Array, ""]) -> ResidualBlock | SimbaBlock | BroNetBlock:
-            return BLOCK_TYPES[trunk.block](width, trunk, key=jr.fold_in(key, index))
+        def make_block(index: Int[Array, ""]) -> Map:
+            return spec.kind.build(width, spec.block_depth, spec.layers, key=jr.fold_in(key, index))
 
-        self.blocks = make_block(jnp.asarray(0)) if trunk.tied else eqx.filter_vmap(make_block)(jnp.arange(num_blocks))
+        self.blocks = make_block(jnp.asarray(0)) if spec.tied else eqx.filter_vmap(make_block)(jnp.arange(num_blocks))
         self.num_blocks = num_blocks
-        self.residual = trunk.residual
-        self.tied = trunk.tied
+        self.residual = spec.residual
+        self.tied = spec.tied
         self.remat = remat
 
     def __call__(self, x: Float[Array, " width"], active_blocks: IntScalar | None = None) -> Float[Array, " width"]:
@@ -74,11 +74,9 @@ class ResidualTrunk(eqx.Module):
         last = self.num_blocks if active_blocks is None else active_blocks
         keep_block = jnp.arange(self.num_blocks) < last
 
-        def step(
-            h: Float[Array, " width"], xs: tuple[ResidualBlock | SimbaBlock | BroNetBlock | None, Bool[Array, ""]]
-        ) -> tuple[Array, None]:
+        def step(h: Float[Array, " width"], xs: tuple[Map | None, Bool[Array, ""]]) -> tuple[Array, None]:
             block, keep = xs
-            branch = (self.blocks if block is None else block).branch(h)
+            branch = (self.blocks if block is None else block)(h)
             return (h + jnp.where(keep, branch, 0.0) if self.residual else jnp.where(keep, branch, h)), None
 
         body = ft.partial(jax.checkpoint, prevent_cse=False)(step) if self.remat else step

@@ -1,13 +1,14 @@
 """A pair of critics of one shape, side by side."""
 
+from typing import Unpack
+
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
 from .._typing import IntScalar, Key
-from ._networks import Encoder
-from ._trunk import PAPER_TRUNK, Trunk
+from ._networks import Encoder, Sizes
 
 
 class TwinCritic(eqx.Module):
@@ -32,18 +33,15 @@ class TwinCritic(eqx.Module):
         observation_size: int,
         goal_size: int,
         action_size: int,
-        width: int = 256,
-        num_blocks: int = 1,
         *,
-        trunk: Trunk = PAPER_TRUNK,
-        remat: bool = False,
         key: Key,
+        **sizes: Unpack[Sizes],
     ):
         """**Arguments:** sizes of observation, goal and action, then as [`deepcrl.nn.Encoder`][]."""
         in_size = observation_size + goal_size + action_size
 
         def make(key: Key) -> Encoder:
-            return Encoder(in_size, 1, width, num_blocks, trunk=trunk, remat=remat, key=key)
+            return Encoder(in_size, 1, key=key, **sizes)
 
         self.encoders = eqx.filter_vmap(make)(jr.split(key))
 
