@@ -5,7 +5,6 @@ import importlib
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from .._errors import check_integer
 from .._typing import Key
 from ..envs import AbstractGoalEnv, AbstractMujocoEnv, EnvState
+from ._view import add_light, camera_from_above, camera_that_fits, draw_marker, moving_ball
 
 
 Frames = UInt8[np.ndarray, "frame height width rgb"]
@@ -42,11 +42,9 @@ def _find_renderer() -> str:
     choices = [given] if given else ["egl", "osmesa"] if sys.platform == "linux" else [""]
     errors = []
     for choice in choices:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of JAX about forks: the child only runs another program
-            probe = subprocess.run(
-                [sys.executable, "-c", _PROBE], env={**os.environ, "MUJOCO_GL": choice}, capture_output=True, text=True
-            )
+        probe = subprocess.run(
+            [sys.executable, "-c", _PROBE], env={**os.environ, "MUJOCO_GL": choice}, capture_output=True, text=True
+        )
         if probe.returncode == 0:
             os.environ["MUJOCO_GL"] = choice
             chosen = sys.modules.get("mujoco.rendering.classic.gl_context")
@@ -117,42 +115,51 @@ def draw_frames(
     - `env`: the task.
     - `qpos`, `goals`: as from `simulate`.
     - `width`, `height`: of a picture, in pixels.
-    - `camera`: a camera of the model, or `None` for a view of the whole scene from above.
+    - `camera`: a camera of the model, or `None` for a view of the whole scene from above. A model without the camera `track`
+        gets one that fits.
 
-    **Raises:** `ImportError` as `find_renderer`.
+    **Raises:** `ImportError` as `find_renderer`; `ValueError` for a camera that the model does not have.
     """
     find_renderer()
     import mujoco
 
     model = env.build_model()
     data = mujoco.MjData(model)
-    marker = model.body("goal").mocapid[0]
+    names = [model.camera(i).name for i in range(model.ncam)]
+    if camera not in (None, "track", *names):
+        raise ValueError(f"The model has no camera {camera!r}. Its cameras: {', '.join(names) or 'none'}.")
+    # The model's own marker, if it has one: a mocap body `goal`.
+    body = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_BODY, "goal")
+    marker = model.body_mocapid[body] if body >= 0 else -1
+    places = np.stack([np.asarray(env.goal_place(jnp.asarray(goal))) for goal in goals])
+    add_light(model)
     model.vis.global_.offwidth, model.vis.global_.offheight = max(width, 640), max(height, 480)
+
+    def put(time: int) -> None:
+        data.qpos[:] = qpos[time]
+        if marker >= 0:
+            data.mocap_pos[marker][: places.shape[1]] = places[time]
+        mujoco.mj_forward(model, data)
+
+    balls = []
+    for time in range(len(qpos)):
+        put(time)
+        balls.append(moving_ball(model, data))
+    centres, radius = np.stack([centre for centre, _ in balls]), max(radius for _, radius in balls)
+    known = places.shape[1] > 0
+    marks = np.pad(places, ((0, 0), (0, 3 - places.shape[1]))) if known else np.zeros((0, 3))
+    place_camera = camera_from_above if camera is None else camera_that_fits
+    free, looked_at = place_camera(model, centres, radius, marks)
     frames = []
     with mujoco.Renderer(model, height, width) as renderer:
-        view: Any = camera if camera is not None else _from_above(model)
-        for position, goal in zip(qpos, goals, strict=True):
-            data.qpos[:] = position
-            place = np.asarray(env.goal_place(jnp.asarray(goal)))
-            data.mocap_pos[marker][: len(place)] = place
-            mujoco.mj_forward(model, data)
-            renderer.update_scene(data, camera=view)
+        for time in range(len(qpos)):
+            put(time)
+            free.lookat[:] = looked_at[time]
+            renderer.update_scene(data, camera=camera if camera in names else free)
+            if marker < 0 and known:
+                draw_marker(renderer.scene, marks[time], radius)
             frames.append(renderer.render().copy())
     return np.stack(frames)
-
-
-def _from_above(model: Any) -> Any:
-    """A camera high above the middle of the walls, or of the origin where there are none."""
-    import mujoco
-
-    walls = [i for i in range(model.ngeom) if model.geom(i).name.startswith("wall")]
-    low = np.min(model.geom_pos[walls, :2] - model.geom_size[walls, :2], axis=0) if walls else np.full(2, -6.0)
-    high = np.max(model.geom_pos[walls, :2] + model.geom_size[walls, :2], axis=0) if walls else np.full(2, 6.0)
-    camera = mujoco.MjvCamera()
-    camera.lookat[:2] = 0.5 * (low + high)
-    camera.distance = 1.35 * float(np.max(high - low))
-    camera.azimuth, camera.elevation = 90.0, -65.0
-    return camera
 
 
 def save_film(frames: Frames, path: str | Path, *, seconds_per_frame: float) -> Path:
@@ -160,16 +167,29 @@ def save_film(frames: Frames, path: str | Path, *, seconds_per_frame: float) -> 
 
     **Raises:** `ImportError`, with the remedy, if imageio is not installed; `ValueError` for another suffix.
     """
-    imageio = _imageio()
     path = Path(path)
     if path.suffix not in (".mp4", ".gif"):
         raise ValueError(f"A film is written as `.mp4` or `.gif`, got {path.name!r}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".gif":
-        imageio.mimwrite(path, list(frames), duration=1000 * seconds_per_frame, loop=0)
+        _imageio().mimwrite(path, list(frames), duration=1000 * seconds_per_frame, loop=0)
     else:
-        imageio.mimwrite(path, list(frames), fps=round(1 / seconds_per_frame), macro_block_size=1)
+        _encode(frames, path, 1.0 / seconds_per_frame)
     return path
+
+
+def _encode(frames: Frames, path: Path, rate: float) -> None:
+    # imageio would start ffmpeg by a fork that runs Python in the child, which may lock up beside JAX's threads.
+    _imageio()
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    height, width = frames.shape[1:3]
+    given = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{rate:.6g}", "-i", "-"]
+    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-pix_fmt", "yuv420p"]  # what players ask for
+    command = [get_ffmpeg_exe(), "-y", "-loglevel", "error", *given, *even, str(path)]
+    done = subprocess.run(command, input=np.ascontiguousarray(frames).tobytes(), capture_output=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"ffmpeg could not write {path}: {done.stderr.decode(errors='replace').strip()}")
 
 
 def save_contact_sheet(frames: Frames, path: str | Path, *, columns: int = 4, rows: int = 3) -> Path:

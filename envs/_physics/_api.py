@@ -1,16 +1,14 @@
 """What an environment asks of a physics engine: a state of arrays and a pure step."""
 
 import abc
+import dataclasses
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from deepcrl._typing import BoolScalar
-
-
-FORCES = ("actuator_force", "qfrc_actuator")
-"""Derived quantities that belong to a substep, not to a state: those of the last one, zero after `refresh`."""
 
 
 class PhysicsState(eqx.Module):
@@ -20,21 +18,44 @@ class PhysicsState(eqx.Module):
     """Generalised positions, in MuJoCo's order (m, rad, unit quaternions w x y z)."""
     qvel: Float[Array, " nv"]
     """Generalised velocities: free joints' linear ones in the world's frame, angular ones in the body's."""
+    act: Float[Array, " na"] | None
+    """Activations of those actuators that have such a state (muscles, servos with a time constant); zero at the start.
+    `None` where the model has none."""
     warmstart: Float[Array, " nv"]
     """Accelerations that the constraint solver starts from."""
     derived: dict[str, Array]
-    """Quantities that follow from the two, by MuJoCo's names (`xpos`, `cvel`, ...): those that the engine was made for,
-    of the present state. Those in `FORCES` are of the last substep, zero where none came before."""
+    """Quantities that follow from the others, by MuJoCo's names (`xpos`, `cvel`, ...): those that the engine was made for,
+    of the present state. Forces and accelerations are of the last substep, zero where none came before."""
     failed: BoolScalar
     """Whether the last step ended in numbers that are not finite; positions and velocities are then those before it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How long the vectors of a model are, and the shapes of what is derived."""
+
+    qpos: int
+    qvel: int
+    act: int
+    ctrl: int
+    derived: dict[str, tuple[int, ...]]
 
 
 class AbstractEngine(abc.ABC):
     """Steps one simulation. Pure; vmapped as often as the caller likes."""
 
-    @abc.abstractmethod
+    layout: Layout
+
     def init(self, qpos: Float[Array, " nq"], qvel: Float[Array, " nv"]) -> PhysicsState:
         """A state at these coordinates. Nothing is computed: `derived` holds zeros until `refresh`."""
+        return PhysicsState(
+            qpos=qpos,
+            qvel=qvel,
+            act=jnp.zeros(self.layout.act) if self.layout.act else None,
+            warmstart=jnp.zeros_like(qvel),
+            derived={name: jnp.zeros(shape) for name, shape in self.layout.derived.items()},
+            failed=jnp.zeros((), bool),
+        )
 
     @abc.abstractmethod
     def refresh(self, state: PhysicsState, stale: BoolScalar) -> PhysicsState:
@@ -45,24 +66,10 @@ class AbstractEngine(abc.ABC):
         """One control step: as many substeps as the engine was made for, at constant `ctrl`."""
 
 
-def fresh_state(
-    qpos: Float[Array, " nq"], qvel: Float[Array, " nv"], shapes: dict[str, tuple[int, ...]]
-) -> PhysicsState:
-    """A state whose `derived` quantities, of the given shapes, are zeros."""
-    derived = {name: jnp.zeros(shape) for name, shape in shapes.items()}
-    false = jnp.zeros((), bool)
-    return PhysicsState(qpos=qpos, qvel=qvel, warmstart=jnp.zeros_like(qvel), derived=derived, failed=false)
-
-
 def guarded(before: PhysicsState, after: PhysicsState) -> PhysicsState:
     """`after`, or `before` marked as failed where a number of `after` is not finite."""
-    finite = jnp.all(jnp.isfinite(after.qpos)) & jnp.all(jnp.isfinite(after.qvel))
-    for value in after.derived.values():
+    finite = jnp.ones((), bool)
+    for value in jax.tree.leaves((after.qpos, after.qvel, after.act, after.derived)):
         finite &= jnp.all(jnp.isfinite(value))
-    return PhysicsState(
-        qpos=jnp.where(finite, after.qpos, before.qpos),
-        qvel=jnp.where(finite, after.qvel, before.qvel),
-        warmstart=jnp.where(finite, after.warmstart, 0.0),
-        derived={name: jnp.where(finite, value, before.derived[name]) for name, value in after.derived.items()},
-        failed=~finite,
-    )
+    kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before)
+    return dataclasses.replace(kept, warmstart=jnp.where(finite, after.warmstart, 0.0), failed=~finite)

@@ -7,8 +7,9 @@ import jax
 
 from deepcrl._errors import check_choice
 
-from ._api import AbstractEngine
+from ._api import AbstractEngine, Layout
 from ._mjx import MjxEngine
+from ._model import derived_shapes, state_names
 from ._native import BatchPool, NativeEngine
 
 
@@ -35,24 +36,20 @@ def make_engine(
 
     **Arguments:**
 
-    - `model`: compiled; of its options, MuJoCo's own reset of simulations that fail is switched off.
+    - `model`: compiled.
     - `engine`: `native`, `mjx`, `warp`, or `None` for the fastest one here.
     - `substeps`: simulation steps of one control step.
     - `derived`: names of the quantities that observations need, as in `mujoco.MjData`.
 
-    **Raises:** `ValueError` for an unknown engine; `ImportError`, with the remedy, for one that is not installed.
+    **Raises:** `ValueError` for an unknown engine, for a model whose state has parts that are not carried, and for
+    quantities that are not computed; `ImportError`, with the remedy, for an engine that is not installed.
     """
-    import mujoco
-
     name = default_engine() if engine is None else engine
     check_choice("engine", name, ENGINES)
-    model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    example = mujoco.MjData(model)
-    shapes = {field: getattr(example, field).shape for field in derived}
+    carried, shapes = state_names(model), derived_shapes(model, derived)
+    layout = Layout(qpos=model.nq, qvel=model.nv, act=model.na, ctrl=model.nu, derived=shapes)
     if name == "native":
-        # The compiled program waits for its callbacks; with asynchronous dispatch it may wait on the thread they need.
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
-        return NativeEngine(BatchPool(model, substeps, derived), shapes)
+        return NativeEngine(BatchPool(model, substeps, carried, derived), layout)
     if name == "warp" and importlib.util.find_spec("warp") is None:
         raise ImportError("The engine `warp` needs Warp: `pip install 'deepcrl[cuda]'`, or choose engine=mjx.")
-    return MjxEngine(model, "warp" if name == "warp" else "jax", substeps, shapes)
+    return MjxEngine(model, "warp" if name == "warp" else "jax", substeps, layout)

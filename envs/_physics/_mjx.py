@@ -14,7 +14,8 @@ from jaxtyping import Array, Float
 from deepcrl._compiler import compiler_knows
 from deepcrl._typing import BoolScalar
 
-from ._api import AbstractEngine, fresh_state, guarded, PhysicsState
+from ._api import AbstractEngine, guarded, Layout, PhysicsState
+from ._model import FORCES, of_substep, SENSORS
 
 
 if TYPE_CHECKING:
@@ -47,9 +48,11 @@ def _warn_on_cpus() -> None:
 
 @contextlib.contextmanager
 def lenient() -> Iterator[None]:
-    """MJX is not written for strict promotion of ranks and dtypes; the rest of the library is."""
+    """MJX is not written for strict promotion of ranks and dtypes; the rest of the library is. And it leaves the precision of
+    its products to the default, which on NVIDIA cards is TF32."""
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-        yield
+        with jax.default_matmul_precision("highest"):
+            yield
 
 
 class MjxEngine(AbstractEngine):
@@ -58,33 +61,45 @@ class MjxEngine(AbstractEngine):
     Slow on CPUs, where it serves tests of parity; use `native` there.
     """
 
-    def __init__(self, model: "mujoco.MjModel", impl: str, substeps: int, shapes: dict[str, tuple[int, ...]]):
+    def __init__(self, model: "mujoco.MjModel", impl: str, substeps: int, layout: Layout):
         from mujoco import mjx
 
-        if impl == "jax" and jax.default_backend() == "cpu":
+        self.layout = layout
+        self.substeps = substeps
+        self.warp = impl == "warp"
+        self.late = of_substep(model)
+        if not self.warp and jax.default_backend() == "cpu":
             _warn_on_cpus()
         # The engine is kept, and it may be a function under trace that needs it first: no tracers.
-        with jax.ensure_compile_time_eval(), lenient():
-            self.model = mjx.put_model(model, impl=impl)
-            self.data = mjx.make_data(model, impl=impl)
-        self.substeps = substeps
-        self.shapes = shapes
+        try:
+            with jax.ensure_compile_time_eval(), lenient():
+                self.model = mjx.put_model(model, impl=impl)
+                self.data = mjx.make_data(model, impl=impl)
+        except NotImplementedError as error:
+            name = "warp" if self.warp else "mjx"
+            raise ValueError(f"engine={name} cannot simulate this model: {error}; use engine=native.") from error
+        if SENSORS in layout.derived and self.late.any() and not self.warp:
+            self._check_late_sensors(model)
 
-    def init(self, qpos: Float[Array, " nq"], qvel: Float[Array, " nv"]) -> PhysicsState:
-        """As [`AbstractEngine.init`][]."""
-        return fresh_state(qpos, qvel, self.shapes)
+    def _check_late_sensors(self, model: "mujoco.MjModel") -> None:
+        from mujoco import mjtIntegrator
+
+        reason = None
+        if model.opt.integrator == mjtIntegrator.mjINT_RK4:
+            reason = "reads them in the midst of a step of the integrator RK4"
+        elif self.data._impl.efc_J.size == 0:
+            reason = "does not compute them for a model without contacts, limits and friction in its joints"
+        if reason:
+            raise ValueError(f"`derived` asks for sensors of forces or accelerations, and MJX {reason}: use engine=native.")
 
     def refresh(self, state: PhysicsState, stale: BoolScalar) -> PhysicsState:
-        """As [`AbstractEngine.refresh`][]: kinematics only, no collisions and no solver."""
-        if not self.shapes:
+        """As [`AbstractEngine.refresh`][]: kinematics only, where no sensor needs more."""
+        if not self.layout.derived:
             return state
         with lenient():
-            data = self._kinematics(self.data.replace(qpos=state.qpos, qvel=state.qvel))
-            now = self._derived(data)
-            derived = {name: jnp.where(stale, now[name], old) for name, old in state.derived.items()}
-        return PhysicsState(
-            qpos=state.qpos, qvel=state.qvel, warmstart=state.warmstart, derived=derived, failed=state.failed
-        )
+            now = self._derived(self.data.replace(qpos=state.qpos, qvel=state.qvel))
+        derived = {name: jnp.where(stale, now[name], old) for name, old in state.derived.items()}
+        return dataclasses.replace(state, derived=derived)
 
     def step(self, state: PhysicsState, ctrl: Float[Array, " nu"]) -> PhysicsState:
         """As [`AbstractEngine.step`][]."""
@@ -92,29 +107,45 @@ class MjxEngine(AbstractEngine):
 
         with lenient():
             data = self.data.replace(qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warmstart, ctrl=ctrl)
+            if state.act is not None:
+                data = data.replace(act=state.act)
             data, _ = jax.lax.scan(lambda data, _: (mjx.step(self.model, data), None), data, length=self.substeps)
-            if self.shapes:
-                data = self._kinematics(data)
             after = PhysicsState(
                 qpos=data.qpos,
                 qvel=data.qvel,
+                act=None if state.act is None else data.act,
                 warmstart=data.qacc_warmstart,
-                derived=self._derived(data),
+                derived=self._derived(data, stepped=True),
                 failed=jnp.zeros((), bool),
             )
         return guarded(state, after)
 
-    def _derived(self, data: Any) -> dict[str, Array]:
-        # MJX asks that fields which its variants keep apart (`cinert`) be read from `_impl`. MuJoCo keeps matrices as rows
-        # of nine numbers, MJX as three by three.
-        shared = {field.name for field in dataclasses.fields(data)}
-        return {
-            name: getattr(data if name in shared else data._impl, name).reshape(shape)
-            for name, shape in self.shapes.items()
-        }
-
-    def _kinematics(self, data: Any) -> Any:
+    def _derived(self, data: Any, stepped: bool = False) -> dict[str, Array]:
+        """What is derived at the positions and velocities of `data`; of the last substep, what is left in it of that one."""
         from mujoco import mjx
 
-        data = mjx.com_pos(self.model, mjx.kinematics(self.model, data))
-        return mjx.com_vel(self.model, data)
+        shapes = self.layout.derived
+        if not shapes:
+            return {}
+        if self.warp:  # has no function for velocities alone
+            now = mjx.forward(self.model, data)
+        elif SENSORS in shapes:
+            now = mjx.sensor_pos(self.model, mjx.fwd_position(self.model, data))
+            now = mjx.sensor_vel(self.model, mjx.fwd_velocity(self.model, now))
+        else:
+            now = mjx.com_vel(self.model, mjx.com_pos(self.model, mjx.kinematics(self.model, data)))
+
+        def value(name: str) -> Array:
+            last = _read(data, name) if stepped else jnp.zeros(shapes[name])
+            if name == SENSORS:
+                return jnp.where(self.late, last, _read(now, name))
+            return (last if name in FORCES else _read(now, name)).reshape(shapes[name])
+
+        return {name: value(name) for name in shapes}
+
+
+def _read(data: Any, name: str) -> Array:
+    """A field of MJX's data, with MuJoCo's name. MJX asks that fields which its variants keep apart (`cinert`) be read from
+    `_impl`. MuJoCo keeps matrices as rows of nine numbers, MJX as three by three."""
+    shared = {field.name for field in dataclasses.fields(data)}
+    return getattr(data if name in shared else data._impl, name)

@@ -1,6 +1,7 @@
 """MuJoCo in C on all cores of the CPU, by one callback for all simulations at once."""
 
 import copy
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Any, TYPE_CHECKING
@@ -13,11 +14,15 @@ from jaxtyping import Array, Float, PyTree
 
 from deepcrl._typing import BoolScalar
 
-from ._api import AbstractEngine, FORCES, fresh_state, guarded, PhysicsState
+from ._api import AbstractEngine, guarded, Layout, PhysicsState
+from ._model import FORCES, of_substep, SENSORS
 
 
 if TYPE_CHECKING:
     import mujoco
+
+
+_FIELDS = {"qacc_warmstart": "warmstart"}  # of a `PhysicsState`, where MuJoCo calls them otherwise
 
 
 class BatchPool:
@@ -27,44 +32,47 @@ class BatchPool:
     lets them in one after another. The simulations themselves run on all cores, with the interpreter's lock released.
     """
 
-    def __init__(self, model: "mujoco.MjModel", substeps: int, derived: tuple[str, ...]):
+    def __init__(self, model: "mujoco.MjModel", substeps: int, state: tuple[str, ...], derived: tuple[str, ...]):
         self.model = model
         self.substeps = substeps
+        self.state = state
         self.derived = derived
+        self.late = of_substep(model)
         self.lock = threading.Lock()
         self.batches: dict[bool, Any] = {}
 
     def _batch(self, size: int, light: bool = False) -> Any:
-        """At least `size` simulations; `light`: without contacts, to compute most derived quantities alike and sooner."""
-        from mujoco import mjtDisableBit
+        """At least `size` simulations; `light`: to compute what follows from positions and velocities, without contacts where
+        no sensor may need them."""
         from mujoco.batch import Batch
 
         if light not in self.batches or self.batches[light].nsim < size:
-            model = copy.copy(self.model) if light else self.model
-            if light:
-                model.opt.disableflags |= int(mjtDisableBit.mjDSBL_CONSTRAINT)
+            model = copy.copy(self.model)
+            model.opt.disableflags |= self._flags(light)
             batch = self.batches[light] = Batch(model, size)
             for name in self.derived:
-                if light != (name in FORCES):
+                if name == SENSORS or light != (name in FORCES):
                     batch.bind(name)  # before the first call, which otherwise would not copy it
         return self.batches[light]
 
-    def step(
-        self, out: list[np.ndarray], qpos: np.ndarray, qvel: np.ndarray, warmstart: np.ndarray, ctrl: np.ndarray
-    ) -> None:
+    def _flags(self, light: bool) -> int:
+        from mujoco import mjtDisableBit
+
+        # of simulations that fail: they are told by not being finite
+        flags = mjtDisableBit.mjDSBL_AUTORESET
+        return int(flags | mjtDisableBit.mjDSBL_CONSTRAINT if light and SENSORS not in self.derived else flags)
+
+    def step(self, out: list[np.ndarray], ctrl: np.ndarray, *state: np.ndarray) -> None:
         """One control step of every simulation, leaves `*axes n`; what fails comes back as not a number."""
-        axes = qpos.shape[:-1]
+        axes = ctrl.shape[:-1]
         size = int(np.prod(axes))
         with self.lock:
             batch = self._batch(size)
-            inputs = {"qpos": qpos, "qvel": qvel, "qacc_warmstart": warmstart, "ctrl": ctrl}
-            for name, value in inputs.items():
+            for name, value in zip((*self.state, "ctrl"), (*state, ctrl), strict=True):
                 batch.bind(name)[:size] = value.reshape(size, -1)
             self._run(lambda: batch.step(_rows(batch, size), nstep=self.substeps))
-            fields = [batch.bind(name)[:size] for name in ("qpos", "qvel", "qacc_warmstart")]
-            if self.derived:
-                light = self._derive(*fields[:2])
-                fields += [(batch if name in FORCES else light).bind(name)[:size] for name in self.derived]
+            fields = [batch.bind(name)[:size] for name in self.state]
+            fields += self._derive(*fields[:2], last=batch)
             for value, field in zip(out, fields, strict=True):
                 value[...] = field.reshape(value.shape)
             out[0][batch.status[:size].reshape(axes) != 0] = np.nan
@@ -75,24 +83,31 @@ class BatchPool:
         """The derived quantities of the simulations that are `stale`; those of the others come back as given."""
         for value, given in zip(out, derived, strict=True):
             value[...] = given
-        count = int(stale.sum())
-        if count:
+        if stale.any():
             with self.lock:
-                light = self._derive(qpos[stale], qvel[stale])
-                for name, value in zip(self.derived, out, strict=True):
-                    # no substep came before
-                    value[stale] = 0.0 if name in FORCES else light.bind(name)[:count]
+                for value, field in zip(out, self._derive(qpos[stale], qvel[stale]), strict=True):
+                    value[stale] = field
 
-    def _derive(self, qpos: np.ndarray, qvel: np.ndarray) -> Any:
-        """Light simulations, of which the first are at these positions and velocities."""
+    def _derive(self, qpos: np.ndarray, qvel: np.ndarray, last: Any = None) -> list[Any]:
+        """The derived quantities at these positions and velocities; those of a substep are of the `last`, zero without."""
         from mujoco import mjtStage
 
+        if not self.derived:
+            return []
         size = len(qpos)
         light = self._batch(size, light=True)
         light.bind("qpos")[:size] = qpos
         light.bind("qvel")[:size] = qvel
         self._run(lambda: light.forward(_rows(light, size), stage=int(mjtStage.mjSTAGE_VEL)))
-        return light
+
+        fields = []
+        for name in self.derived:
+            now = 0.0 if name in FORCES else light.bind(name)[:size]
+            if name in (*FORCES, SENSORS):
+                then = 0.0 if last is None else last.bind(name)[:size]
+                now = np.where(self.late, then, now) if name == SENSORS else then
+            fields.append(now)
+        return fields
 
     @staticmethod
     def _run(call: Callable[[], object]) -> None:
@@ -143,31 +158,23 @@ class NativeEngine(AbstractEngine):
     environments of all lanes.
     """
 
-    def __init__(self, pool: BatchPool, shapes: dict[str, tuple[int, ...]]):
+    def __init__(self, pool: BatchPool, layout: Layout):
         self.pool = pool
-        self.shapes = shapes
-
-    def init(self, qpos: Float[Array, " nq"], qvel: Float[Array, " nv"]) -> PhysicsState:
-        """As [`AbstractEngine.init`][]."""
-        return fresh_state(qpos, qvel, self.shapes)
+        self.layout = layout
 
     def refresh(self, state: PhysicsState, stale: BoolScalar) -> PhysicsState:
         """As [`AbstractEngine.refresh`][]; a call that finds nothing stale computes nothing."""
-        if not self.shapes:
+        if not self.layout.derived:
             return state
-        values = tuple(state.derived[name] for name in self.shapes)
+        values = tuple(state.derived[name] for name in self.layout.derived)
         values = _on_host(self.pool.forward, values, state.qpos, state.qvel, stale, *values)
-        derived = dict(zip(self.shapes, values, strict=True))
-        return PhysicsState(
-            qpos=state.qpos, qvel=state.qvel, warmstart=state.warmstart, derived=derived, failed=state.failed
-        )
+        return dataclasses.replace(state, derived=dict(zip(self.layout.derived, values, strict=True)))
 
     def step(self, state: PhysicsState, ctrl: Float[Array, " nu"]) -> PhysicsState:
         """As [`AbstractEngine.step`][]."""
-        like = (state.qpos, state.qvel, state.warmstart, *(state.derived[name] for name in self.shapes))
-        qpos, qvel, warmstart, *values = _on_host(self.pool.step, like, state.qpos, state.qvel, state.warmstart, ctrl)
-        derived = dict(zip(self.shapes, values, strict=True))
-        after = PhysicsState(
-            qpos=qpos, qvel=qvel, warmstart=warmstart, derived=derived, failed=jnp.zeros_like(state.failed)
-        )
+        fields = {_FIELDS.get(name, name): getattr(state, _FIELDS.get(name, name)) for name in self.pool.state}
+        like = (*fields.values(), *(state.derived[name] for name in self.layout.derived))
+        values = _on_host(self.pool.step, like, ctrl, *fields.values())
+        derived = dict(zip(self.layout.derived, values[len(fields) :], strict=True))
+        after = dataclasses.replace(state, **dict(zip(fields, values, strict=False)), derived=derived)
         return guarded(state, after)

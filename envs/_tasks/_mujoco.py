@@ -3,10 +3,11 @@
 import abc
 import dataclasses
 import functools as ft
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from deepcrl._errors import check_choice
@@ -87,7 +88,7 @@ class AbstractMujocoEnv(AbstractGoalEnv):
 
     @abc.abstractmethod
     def control(self, physics: PhysicsState, action: Float[Array, " action"], params: PyTree) -> Float[Array, " nu"]:
-        """The actuators' input for an action in the action space."""
+        """The actuators' input for an action, which lies in the action space."""
 
     @abc.abstractmethod
     def dense_reward(self, distance: Scalar, action: Float[Array, " action"]) -> Scalar:
@@ -120,13 +121,16 @@ class AbstractMujocoEnv(AbstractGoalEnv):
 
     @property
     def simulator(self) -> AbstractEngine:
-        """The engine with this task's model; built once per process and task."""
-        return _simulator(dataclasses.replace(self, episode_length=1, goal_reset="resample", reward="sparse"))
+        """The engine with this task's model; built once per process and model, however the model came about."""
+        return _simulator(_Compiled.of(self), self.engine, self.substeps, tuple(self.derived))
 
     def reset_env(self, key: Key, params: PyTree) -> MujocoState:
         """A start and a commanded goal."""
         qpos, qvel, goal = self.draw_episode(key, params)
-        return MujocoState(physics=self.simulator.init(qpos, qvel), goal=goal)
+        simulator = self.simulator
+        qpos = self._vector(qpos, "`qpos` of `draw_episode`", simulator.layout.qpos, "coordinates")
+        qvel = self._vector(qvel, "`qvel` of `draw_episode`", simulator.layout.qvel, "degrees of freedom")
+        return MujocoState(physics=simulator.init(qpos, qvel), goal=goal)
 
     def refresh_env(self, inner: MujocoState, stale: BoolScalar, params: PyTree) -> MujocoState:
         """Kinematics of the simulations that were reset."""
@@ -137,8 +141,11 @@ class AbstractMujocoEnv(AbstractGoalEnv):
     ) -> tuple[MujocoState, Scalar, BoolScalar]:
         """One control step. A simulation that comes to numbers that are not finite keeps its last state, is marked by
         `inner.physics.failed`, and ends the episode."""
-        action = jnp.clip(action, -1.0, 1.0)
-        physics = self.simulator.step(inner.physics, self.control(inner.physics, action, params))
+        space, simulator = self.action_space(params), self.simulator
+        action = jnp.clip(action, space.low, space.high)
+        ctrl = self.control(inner.physics, action, params)
+        ctrl = self._vector(ctrl, "`control`", simulator.layout.ctrl, "actuators")
+        physics = simulator.step(inner.physics, ctrl)
         after = MujocoState(physics=physics, goal=inner.goal)
         seen = self.observe(after, params)
         if self.reward == "dense":
@@ -147,7 +154,41 @@ class AbstractMujocoEnv(AbstractGoalEnv):
             reward = self.success(seen.achieved_goal, seen.desired_goal, params).astype(jnp.float32)
         return after, reward, physics.failed | self.fell(physics, params)
 
+    def _vector(self, given: Any, what: str, size: int, unit: str) -> Array:
+        """What a hook gave, if it fits the model."""
+        vector = jnp.asarray(given)
+        if vector.shape != (size,) or vector.dtype != jnp.float32:
+            raise ValueError(
+                f"The model of `{type(self).__name__}` has {size} {unit}: {what} must be float32 of shape {(size,)}, got "
+                f"{vector.dtype} of shape {vector.shape}."
+            )
+        return vector
+
+
+@dataclasses.dataclass(frozen=True)
+class _Compiled:
+    """A compiled model, told from others by what is in it: a file or a text that it is built from may change."""
+
+    content: bytes
+    model: "mujoco.MjModel" = dataclasses.field(compare=False)
+
+    @staticmethod
+    def of(env: AbstractMujocoEnv) -> "_Compiled":
+        import mujoco
+
+        model = env.build_model()
+        if not isinstance(model, mujoco.MjModel):
+            raise TypeError(
+                f"`{type(env).__name__}.build_model` must return a compiled `mujoco.MjModel`, got a "
+                f"`{type(model).__name__}`: for an `MjSpec` return `spec.compile()`."
+            )
+        content = np.empty(mujoco.mj_sizeModel(model), np.uint8)
+        mujoco.mj_saveModel(model, None, content)
+        return _Compiled(content.tobytes(), model)
+
 
 @ft.lru_cache(maxsize=64)
-def _simulator(env: AbstractMujocoEnv) -> AbstractEngine:
-    return make_engine(env.build_model(), env.engine, substeps=env.substeps, derived=env.derived)
+def _simulator(
+    compiled: _Compiled, engine: EngineName | None, substeps: int, derived: tuple[str, ...]
+) -> AbstractEngine:
+    return make_engine(compiled.model, engine, substeps=substeps, derived=derived)

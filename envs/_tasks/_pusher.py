@@ -47,7 +47,7 @@ def _tip(angles: Float[Array, " 7"]) -> Float[Array, " 3"]:
     place = jnp.array(_TO_TIP)
     for angle, link in zip(reversed(angles), reversed(_CHAIN), strict=True):
         way, axis = jnp.array(link)
-        along = axis * (axis @ place)  # Rodrigues' rotation
+        along = axis * jnp.dot(axis, place, precision="highest")  # Rodrigues' rotation
         place = way + along + (place - along) * jnp.cos(angle) + jnp.cross(axis, place) * jnp.sin(angle)
     return place
 

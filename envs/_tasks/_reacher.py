@@ -1,5 +1,6 @@
 """The reacher: an arm of two links in a plane."""
 
+import functools as ft
 from typing import TYPE_CHECKING
 
 import equinox as eqx
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import mujoco
 
 
+_dot = ft.partial(jnp.dot, precision="highest")
 _LINK, _TO_TIP, _HEIGHT = 0.1, 0.11, 0.01  # m: first link, from its end to the tip, over the floor
 
 
@@ -98,8 +100,8 @@ class Reacher(AbstractMujocoEnv):
         angle, turn = inner.physics.qpos, inner.physics.qvel
         # Along the first link, and along the second: its angle and its speed are sums.
         angles, turns, lengths = jnp.cumsum(angle), jnp.cumsum(turn), jnp.array([_LINK, _TO_TIP])
-        x, y = lengths @ jnp.cos(angles), lengths @ jnp.sin(angles)
-        speed_x, speed_y = -(lengths * turns) @ jnp.sin(angles), (lengths * turns) @ jnp.cos(angles)
+        x, y = _dot(lengths, jnp.cos(angles)), _dot(lengths, jnp.sin(angles))
+        speed_x, speed_y = -_dot(lengths * turns, jnp.sin(angles)), _dot(lengths * turns, jnp.cos(angles))
         tip = jnp.stack([x, y, jnp.float32(_HEIGHT)])
         velocity = jnp.stack([speed_x, speed_y, jnp.zeros(())])
         seen = jnp.concatenate([jnp.cos(angle), jnp.sin(angle), tip, velocity])
