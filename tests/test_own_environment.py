@@ -116,7 +116,9 @@ def test_its_robot_keeps_the_contract_and_reaches_where_it_is_sent(robot):
     env = robot.PointingArm(engine="native", episode_length=100)
     assert check(env).success_rate < 0.2
     _, state = jax.jit(env.reset)(jax.random.key(0))
-    state = env.set_state(state, goal=0.3 * env.direction(1.2) + 0.25 * env.direction(3.0) + np.array([0, 0, 0.1], np.float32))[1]
+    state = env.set_state(
+        state, goal=0.3 * env.direction(1.2) + 0.25 * env.direction(3.0) + np.array([0, 0, 0.1], np.float32)
+    )[1]
     step = jax.jit(env.step)
     for _ in range(60):  # beyond +-1: in rad, as the action space says
         *_, info = out = step(jax.random.key(1), state, jax.numpy.array([1.2, 1.8]))
@@ -153,10 +155,22 @@ def test_a_model_that_is_edited_is_simulated_as_edited(robot, monkeypatch):
 @pytest.mark.parametrize(
     ("hook", "value", "message"),
     [
-        ("control", np.zeros(3, np.float32), r"`Wrong` has 2 actuators: `control` must be float32 of shape \(2,\), got .* \(3,\)"),
+        (
+            "control",
+            np.zeros(3, np.float32),
+            r"`Wrong` has 2 actuators: `control` must be float32 of shape \(2,\), got .* \(3,\)",
+        ),
         ("control", np.zeros(2, np.int32), r"`control` must be float32 of shape \(2,\), got int32 of shape \(2,\)"),
-        ("draw_episode", [np.zeros(n, np.float32) for n in (7, 2, 3)], r"2 coordinates: `qpos` of `draw_episode` .* \(7,\)"),
-        ("draw_episode", [np.zeros(n, np.float32) for n in (2, 1, 3)], r"2 degrees of freedom: `qvel` of `draw_episode`"),
+        (
+            "draw_episode",
+            [np.zeros(n, np.float32) for n in (7, 2, 3)],
+            r"2 coordinates: `qpos` of `draw_episode` .* \(7,\)",
+        ),
+        (
+            "draw_episode",
+            [np.zeros(n, np.float32) for n in (2, 1, 3)],
+            r"2 degrees of freedom: `qvel` of `draw_episode`",
+        ),
         ("derived", ("cfrc_ext",), "`derived` names 'cfrc_ext', which is not computed. .*Those that work: xpos"),
         ("build_model", "robot.xml", "`Wrong.build_model` must return a compiled `mujoco.MjModel`, got a `str`"),
     ],
@@ -172,5 +186,7 @@ def test_the_page_lists_what_is_derived():
     from deepcrl.envs._physics import _model
 
     section = PAGE.read_text(encoding="utf-8").partition("**`derived`**")[2].partition("Any other name")[0]
-    told = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `")))
+    told = re.findall(
+        r"`(\w+)`", " ".join(line.split("|")[1] for line in section.splitlines() if line.startswith("| `"))
+    )
     assert told == list(_model.DERIVED)

@@ -54,6 +54,71 @@ def test_frames_follow_the_robot_and_show_the_goal(walk, drawing):
     assert all(g.any() for g in green) and (green[0] != green[1]).any()  # the marker stands where the goal is
 
 
+BARE = """
+<mujoco><worldbody><body name="base"><freejoint/><geom size="0.02" rgba="0.9 0.1 0.1 1"/></body></worldbody></mujoco>
+"""
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """A task whose model has no camera, light or marker: a ball of 2 cm."""
+    from deepcrl import envs
+
+    class Bare(envs.Reacher):
+        def build_model(self):
+            import mujoco
+
+            return mujoco.MjModel.from_xml_string(BARE)
+
+        def goal_place(self, goal):
+            return goal
+
+    return Bare()
+
+
+def coloured(frame, channel):
+    others = [other for other in range(3) if other != channel]
+    return (frame[..., channel : channel + 1].astype(int) > frame[..., others].astype(int) + 30).all(axis=-1)
+
+
+def test_a_model_without_camera_light_and_marker_is_seen_as_well(bare, drawing):
+    from deepcrl.report import draw_frames
+
+    qpos = np.zeros((3, 7))
+    qpos[:, 3] = 1.0
+    near = np.array([[0.0, 0.0, 0.03]] * 3)
+    still = draw_frames(bare, qpos, near, width=96, height=72)
+    red, green = coloured(still[0], 0), coloured(still[0], 1)
+    assert red.mean() > 0.05 and green.any()  # neither a speck nor without a goal
+    assert np.median(still) > 150  # nor in the dark
+    assert not coloured(draw_frames(bare, qpos, near[:, :0], width=96, height=72), 1).any()  # a goal that is no place
+    qpos[:, 0] = [0.0, 40.0, 80.0]  # a robot that goes away is followed
+    for frame in draw_frames(bare, qpos, near, width=96, height=72):
+        np.testing.assert_allclose(np.argwhere(coloured(frame, 0)).mean(axis=0), [35.5, 47.5], atol=2)
+    above = draw_frames(bare, qpos[:1], near[:1], width=96, height=72, camera=None)
+    assert coloured(above[0], 0).mean() > 0.02
+    with pytest.raises(ValueError, match=r"The model has no camera 'front'. Its cameras: none."):
+        draw_frames(bare, qpos, near, camera="front")
+
+
+@pytest.mark.parametrize("size", [(16, 20), (17, 21)])
+def test_a_film_is_written_without_a_fork(tmp_path, size):
+    """By a fork, JAX's threads may lock up: it warns of one, and warnings are errors here. Players want even sizes."""
+    import imageio_ffmpeg
+    import jax
+
+    from deepcrl.report import save_film
+
+    jax.numpy.zeros(1).block_until_ready()
+    frames = np.zeros((30, *size, 3), np.uint8)
+    frames[15:] = 255
+    path = save_film(frames, tmp_path / "new" / "film.mp4", seconds_per_frame=0.04)
+    assert imageio_ffmpeg.count_frames_and_secs(path) == (30, 1.2)
+    with pytest.raises(RuntimeError, match="ffmpeg could not write"):
+        (tmp_path / "taken.mp4").mkdir()
+        save_film(frames, tmp_path / "taken.mp4", seconds_per_frame=0.04)
+
+
 def test_contact_sheet_and_film(tmp_path):
     import imageio.v2 as imageio
 

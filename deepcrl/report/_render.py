@@ -18,7 +18,15 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from .._errors import check_integer
 from .._typing import Key
 from ..envs import AbstractGoalEnv, AbstractMujocoEnv, EnvState
-from ._view import add_light, camera_from_above, camera_that_fits, draw_marker, moving_ball
+from ._view import (
+    add_light,
+    camera_from_above,
+    camera_that_fits,
+    draw_marker,
+    draw_paper,
+    moving_box,
+    robot_radius,
+)
 
 
 Frames = UInt8[np.ndarray, "frame height width rgb"]
@@ -115,8 +123,8 @@ def draw_frames(
     - `env`: the task.
     - `qpos`, `goals`: as from `simulate`.
     - `width`, `height`: of a picture, in pixels.
-    - `camera`: a camera of the model, or `None` for a view of the whole scene from above. A model without the camera `track`
-        gets one that fits.
+    - `camera`: a camera of the model, or `None` for a view of the whole scene from above. A model without the camera
+        `track` gets one that fits.
 
     **Raises:** `ImportError` as `find_renderer`; `ValueError` for a camera that the model does not have.
     """
@@ -141,23 +149,24 @@ def draw_frames(
             data.mocap_pos[marker][: places.shape[1]] = places[time]
         mujoco.mj_forward(model, data)
 
-    balls = []
+    corners = []
     for time in range(len(qpos)):
         put(time)
-        balls.append(moving_ball(model, data))
-    centres, radius = np.stack([centre for centre, _ in balls]), max(radius for _, radius in balls)
+        corners.append(moving_box(model, data))
+    low, high = (np.stack(side) for side in zip(*corners, strict=True))
     known = places.shape[1] > 0
     marks = np.pad(places, ((0, 0), (0, 3 - places.shape[1]))) if known else np.zeros((0, 3))
     place_camera = camera_from_above if camera is None else camera_that_fits
-    free, looked_at = place_camera(model, centres, radius, marks)
+    free, looked_at = place_camera(model, (low, high), marks)
     frames = []
     with mujoco.Renderer(model, height, width) as renderer:
         for time in range(len(qpos)):
             put(time)
             free.lookat[:] = looked_at[time]
             renderer.update_scene(data, camera=camera if camera in names else free)
+            draw_paper(renderer.scene, model)
             if marker < 0 and known:
-                draw_marker(renderer.scene, marks[time], radius)
+                draw_marker(renderer.scene, marks[time], robot_radius((low, high)))
             frames.append(renderer.render().copy())
     return np.stack(frames)
 

@@ -51,5 +51,5 @@ def make_engine(
     if name == "native":
         return NativeEngine(BatchPool(model, substeps, carried, derived), layout)
     if name == "warp" and importlib.util.find_spec("warp") is None:
-        raise ImportError("The engine `warp` needs Warp: `pip install 'deepcrl[cuda]'`, or choose engine=mjx.")
+        raise ImportError("The engine `warp` needs Warp, which the extra `cuda` brings; or choose engine=mjx.")
     return MjxEngine(model, "warp" if name == "warp" else "jax", substeps, layout)

@@ -48,8 +48,8 @@ def _warn_on_cpus() -> None:
 
 @contextlib.contextmanager
 def lenient() -> Iterator[None]:
-    """MJX is not written for strict promotion of ranks and dtypes; the rest of the library is. And it leaves the precision of
-    its products to the default, which on NVIDIA cards is TF32."""
+    """MJX is not written for strict promotion of ranks and dtypes; the rest of the library is. And it leaves the precision
+    of its products to the default, which on NVIDIA cards is TF32."""
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         with jax.default_matmul_precision("highest"):
             yield
@@ -90,7 +90,9 @@ class MjxEngine(AbstractEngine):
         elif self.data._impl.efc_J.size == 0:
             reason = "does not compute them for a model without contacts, limits and friction in its joints"
         if reason:
-            raise ValueError(f"`derived` asks for sensors of forces or accelerations, and MJX {reason}: use engine=native.")
+            raise ValueError(
+                f"`derived` asks for sensors of forces or accelerations, and MJX {reason}: use engine=native."
+            )
 
     def refresh(self, state: PhysicsState, stale: BoolScalar) -> PhysicsState:
         """As [`AbstractEngine.refresh`][]: kinematics only, where no sensor needs more."""
@@ -121,7 +123,7 @@ class MjxEngine(AbstractEngine):
         return guarded(state, after)
 
     def _derived(self, data: Any, stepped: bool = False) -> dict[str, Array]:
-        """What is derived at the positions and velocities of `data`; of the last substep, what is left in it of that one."""
+        """What is derived at the positions and velocities of `data`; of the last substep, what is left in it of that."""
         from mujoco import mjx
 
         shapes = self.layout.derived

@@ -11,7 +11,19 @@ if TYPE_CHECKING:
 
 
 KINEMATICS = (
-    *("xpos", "xquat", "xmat", "xipos", "ximat", "xanchor", "xaxis", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat"),
+    *(
+        "xpos",
+        "xquat",
+        "xmat",
+        "xipos",
+        "ximat",
+        "xanchor",
+        "xaxis",
+        "geom_xpos",
+        "geom_xmat",
+        "site_xpos",
+        "site_xmat",
+    ),
     *("subtree_com", "cinert", "cdof", "cvel", "cdof_dot"),
 )
 """Derived quantities that follow from positions and velocities alone, by MuJoCo's names: those of the present state."""
@@ -72,11 +84,13 @@ def derived_shapes(model: "mujoco.MjModel", derived: tuple[str, ...]) -> dict[st
             close = difflib.get_close_matches(name, DERIVED, n=1)
             hint = f"Did you mean {close[0]!r}? " if close else ""
             raise ValueError(
-                f"`derived` names {name!r}, which is not computed. {hint}Those that work: {', '.join(DERIVED)}. What else a "
-                f"sensor can measure (contacts, subtrees, tendons) comes in {SENSORS!r} of a model with that sensor."
+                f"`derived` names {name!r}, which is not computed. {hint}Those that work: {', '.join(DERIVED)}. What "
+                f"else a sensor can measure (contacts, subtrees, tendons) comes in {SENSORS!r} of a model with that sensor."
             )
     if SENSORS in derived and np.any(model.sensor_type == mujoco.mjtSensor.mjSENS_CLOCK):
-        raise ValueError("`derived` asks for the sensors, and one of them is a clock; a simulation's time is not carried.")
+        raise ValueError(
+            "`derived` asks for the sensors, and one of them is a clock; a simulation's time is not carried."
+        )
     example = mujoco.MjData(model)
     return {name: getattr(example, name).shape for name in derived}
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Float, PyTree
@@ -42,25 +41,21 @@ class BatchPool:
         self.batches: dict[bool, Any] = {}
 
     def _batch(self, size: int, light: bool = False) -> Any:
-        """At least `size` simulations; `light`: to compute what follows from positions and velocities, without contacts where
-        no sensor may need them."""
+        """At least `size` simulations; `light`: to compute what follows from positions and velocities, without contacts
+        where no sensor may need them."""
+        from mujoco import mjtDisableBit
         from mujoco.batch import Batch
 
         if light not in self.batches or self.batches[light].nsim < size:
             model = copy.copy(self.model)
-            model.opt.disableflags |= self._flags(light)
+            model.opt.disableflags |= int(mjtDisableBit.mjDSBL_AUTORESET)  # what fails is told by its numbers
+            if light and SENSORS not in self.derived:
+                model.opt.disableflags |= int(mjtDisableBit.mjDSBL_CONSTRAINT)
             batch = self.batches[light] = Batch(model, size)
             for name in self.derived:
                 if name == SENSORS or light != (name in FORCES):
                     batch.bind(name)  # before the first call, which otherwise would not copy it
         return self.batches[light]
-
-    def _flags(self, light: bool) -> int:
-        from mujoco import mjtDisableBit
-
-        # of simulations that fail: they are told by not being finite
-        flags = mjtDisableBit.mjDSBL_AUTORESET
-        return int(flags | mjtDisableBit.mjDSBL_CONSTRAINT if light and SENSORS not in self.derived else flags)
 
     def step(self, out: list[np.ndarray], ctrl: np.ndarray, *state: np.ndarray) -> None:
         """One control step of every simulation, leaves `*axes n`; what fails comes back as not a number."""
