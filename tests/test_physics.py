@@ -399,6 +399,44 @@ def test_mjx_engines_are_mujoco(impl):
         np.testing.assert_allclose(fresh.derived[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
+def test_warp_has_room_for_the_contacts_of_all_simulations():
+    """In nested vmaps; its store is shared, and what does not fit would fall through the floor."""
+    import mujoco
+
+    from deepcrl.envs._physics import make_engine
+
+    pytest.importorskip("warp")
+    qpos = jnp.zeros((10, 20, 3)).at[..., 2].set(-0.05)
+    still = jnp.zeros_like(qpos)
+
+    def after(name):
+        engine = make_engine(mujoco.MjModel.from_xml_string(ARM), name, substeps=3, derived=("xpos",))
+        run = lambda q, v, u: engine.step(engine.refresh(engine.init(q, v), u[0] == 0), u)
+        return jax.jit(jax.vmap(jax.vmap(run)))(qpos, still, still)
+
+    warp, native = after("warp"), after("native")
+    np.testing.assert_allclose(warp.qpos, native.qpos, atol=1e-6)
+    np.testing.assert_allclose(warp.derived["xpos"], native.derived["xpos"], atol=1e-5)
+
+
+def test_all_at_once_sees_every_sample_of_nested_vmaps():
+    from deepcrl.envs._physics._warp import all_at_once
+
+    seen = []
+
+    def function(count, x, y):
+        seen.append(count)
+        return {"sum": x + y["a"], "count": jnp.full(count, count)}
+
+    single = all_at_once(function)
+    x, y = jnp.arange(24.0).reshape(2, 3, 4), {"a": jnp.arange(8.0).reshape(2, 4)}
+    out = jax.vmap(lambda x, y: jax.vmap(single, in_axes=(0, None))(x, y))(x, y)
+    np.testing.assert_array_equal(out["sum"], x + y["a"][:, None])
+    assert out["count"].tolist() == [[6] * 3] * 2 and seen == [6]
+    assert single(x[0, 0], {"a": y["a"][0]})["count"] == 1
+
+
 _NEVER_HANGS = """
     import os
     os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"

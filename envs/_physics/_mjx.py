@@ -2,20 +2,22 @@
 
 import contextlib
 import dataclasses
+import functools as ft
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from deepcrl._compiler import compiler_knows
 from deepcrl._typing import BoolScalar
 
 from ._api import AbstractEngine, guarded, Layout, PhysicsState
 from ._model import FORCES, of_substep, SENSORS
+from ._warp import all_at_once, make_warp_data
 
 
 if TYPE_CHECKING:
@@ -74,10 +76,11 @@ class MjxEngine(AbstractEngine):
         try:
             with jax.ensure_compile_time_eval(), lenient():
                 self.model = mjx.put_model(model, impl=impl)
-                self.data = mjx.make_data(model, impl=impl)
+                self.data = make_warp_data(model, 1) if self.warp else mjx.make_data(model, impl=impl)
         except NotImplementedError as error:
             name = "warp" if self.warp else "mjx"
             raise ValueError(f"engine={name} cannot simulate this model: {error}; use engine=native.") from error
+        self.compiled = model
         if SENSORS in layout.derived and self.late.any() and not self.warp:
             self._check_late_sensors(model)
 
@@ -98,29 +101,44 @@ class MjxEngine(AbstractEngine):
         """As [`AbstractEngine.refresh`][]: kinematics only, where no sensor needs more."""
         if not self.layout.derived:
             return state
-        with lenient():
-            now = self._derived(self.data.replace(qpos=state.qpos, qvel=state.qvel))
+        now = self._call(self._derive, state.qpos, state.qvel)
         derived = {name: jnp.where(stale, now[name], old) for name, old in state.derived.items()}
         return dataclasses.replace(state, derived=derived)
 
     def step(self, state: PhysicsState, ctrl: Float[Array, " nu"]) -> PhysicsState:
         """As [`AbstractEngine.step`][]."""
+        return guarded(state, self._call(self._step, state, ctrl))
+
+    def _call(self, function: Callable[..., PyTree], *args: PyTree) -> PyTree:
+        """`function(data, *args)`, with data that has room for all simulations of the program."""
+        if not self.warp:
+            with lenient():
+                return function(self.data, *args)
+
+        def all_of_them(count: int, *args: PyTree) -> PyTree:
+            with lenient():
+                return jax.vmap(ft.partial(function, make_warp_data(self.compiled, count)))(*args)
+
+        return all_at_once(all_of_them)(*args)
+
+    def _derive(self, data: Any, qpos: Array, qvel: Array) -> dict[str, Array]:
+        return self._derived(data.replace(qpos=qpos, qvel=qvel))
+
+    def _step(self, data: Any, state: PhysicsState, ctrl: Array) -> PhysicsState:
         from mujoco import mjx
 
-        with lenient():
-            data = self.data.replace(qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warmstart, ctrl=ctrl)
-            if state.act is not None:
-                data = data.replace(act=state.act)
-            data, _ = jax.lax.scan(lambda data, _: (mjx.step(self.model, data), None), data, length=self.substeps)
-            after = PhysicsState(
-                qpos=data.qpos,
-                qvel=data.qvel,
-                act=None if state.act is None else data.act,
-                warmstart=data.qacc_warmstart,
-                derived=self._derived(data, stepped=True),
-                failed=jnp.zeros((), bool),
-            )
-        return guarded(state, after)
+        data = data.replace(qpos=state.qpos, qvel=state.qvel, qacc_warmstart=state.warmstart, ctrl=ctrl)
+        if state.act is not None:
+            data = data.replace(act=state.act)
+        data, _ = jax.lax.scan(lambda data, _: (mjx.step(self.model, data), None), data, length=self.substeps)
+        return PhysicsState(
+            qpos=data.qpos,
+            qvel=data.qvel,
+            act=None if state.act is None else data.act,
+            warmstart=data.qacc_warmstart,
+            derived=self._derived(data, stepped=True),
+            failed=jnp.zeros((), bool),
+        )
 
     def _derived(self, data: Any, stepped: bool = False) -> dict[str, Array]:
         """What is derived at the positions and velocities of `data`; of the last substep, what is left in it of that."""
