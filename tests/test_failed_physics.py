@@ -71,10 +71,10 @@ def run_of(tmp_path_factory):
     from deepcrl import register
     from deepcrl.runs import run
 
-    config = dataclasses.replace(tiny(), env="fragile", buffer_length=200)
     out = tmp_path_factory.mktemp("fragile")
     with registering():
         register(fragile_class(), "fragile")
+        config = dataclasses.replace(tiny(), env="fragile", buffer_length=200)
         yield run(config, seeds=SEEDS, out=out), out
 
 

@@ -27,7 +27,7 @@ def all_at_once(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
     @batch.def_vmap
     def _(axis_size: int, batched: Any, *args: PyTree) -> tuple[PyTree, PyTree]:
         spread = lambda x, has: x if has else jnp.broadcast_to(x, (axis_size, *x.shape))
-        flat = jax.tree.map(lambda x, has: spread(x, has).reshape(-1, *x.shape[1 + has :]), args, batched)
+        flat = jax.tree.map(lambda x, has: spread(x, has).reshape(-1, *x.shape[1 + has :]), args, tuple(batched))
         out = jax.tree.map(lambda x: x.reshape(axis_size, -1, *x.shape[1:]), batch(*flat))
         return out, jax.tree.map(lambda _: True, out)
 
