@@ -35,7 +35,8 @@ def all_at_once(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
 
 def make_warp_data(model: "mujoco.MjModel", count: int) -> Any:
-    """MJX's data of one simulation, with room for the contacts of `count`. What does not fit Warp leaves out, and says so."""
+    """MJX's data of one simulation, with room for the contacts of `count`.
+    Warp leaves out what does not fit, and says so."""
     from mujoco import mj_name2id, mjtObj, mjx
 
     numeric = mj_name2id(model, mjtObj.mjOBJ_NUMERIC, "max_contact_points")
