@@ -20,7 +20,7 @@ def draw(name: str, folder: Path) -> Path:
     """Writes the picture of a task."""
     env, params = envs.make(name)
     size = env.action_space(params).size
-    policy = lambda observation, goal, key: jr.uniform(key, (size,), minval=-1.0, maxval=1.0)
+    policy = lambda observation, goal, *, key: jr.uniform(key, (size,), minval=-1.0, maxval=1.0)
     qpos, goals = simulate(env, params, policy, MOMENT, seed=2)
     assert isinstance(env, envs.AbstractMujocoEnv)
     camera = None if "maze" in name or name == "ant_push" else "track"

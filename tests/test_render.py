@@ -30,7 +30,7 @@ def walk():
     from deepcrl.report import simulate
 
     env, params = envs.make("ant_u_maze", engine="native")
-    policy = lambda observation, goal, key: jr.uniform(key, (8,), minval=-1.0, maxval=1.0)
+    policy = lambda observation, goal, *, key: jr.uniform(key, (8,), minval=-1.0, maxval=1.0)
     return env, *simulate(env, params, policy, 13, seed=1)
 
 
@@ -164,7 +164,7 @@ def test_point_mazes_are_not_rendered():
     from deepcrl.report import simulate
 
     with pytest.raises(TypeError, match="Only tasks on MuJoCo can be rendered, got a `PointMaze`"):
-        simulate(*envs.make("point_u_maze"), lambda o, g, k: g, 3)
+        simulate(*envs.make("point_u_maze"), lambda o, g, *, key: g, 3)
 
 
 def test_no_way_to_draw(monkeypatch):

@@ -6,11 +6,9 @@ from typing import Annotated, Any
 
 import jax.random as jr
 import tyro
-from jaxtyping import Array
 from rich.console import Console
 
 from .._errors import check_integer
-from .._typing import Key
 from ..envs import AbstractMujocoEnv, PointMaze
 from ..report import draw_frames, draw_maze_frames, find_renderer, save_contact_sheet, save_film, simulate
 from ..runs import load_policies, task_of
@@ -66,11 +64,7 @@ def render(
         seconds = 0.05
     elif isinstance(task, AbstractMujocoEnv):
         find_renderer()  # before anything long
-
-        def act(observation: Array, goal: Array, key: Key) -> Array:
-            return policy(observation, goal, key=key)
-
-        qpos, goals = simulate(task, params, act, steps, seed=seed)
+        qpos, goals = simulate(task, params, policy, steps, seed=seed)
         frames = draw_frames(task, qpos, goals, width=width, height=height, camera=None if overview else "track")
         seconds = task.substeps * float(task.build_model().opt.timestep)
     else:

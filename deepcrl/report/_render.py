@@ -5,7 +5,6 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from .._errors import check_integer
-from .._typing import Key
+from .._typing import Key, Policy
 from ..envs import AbstractGoalEnv, AbstractMujocoEnv, EnvState
 from ._view import (
     add_light,
@@ -69,7 +68,7 @@ def _find_renderer() -> str:
 def simulate(
     env: AbstractGoalEnv,
     params: PyTree,
-    policy: Callable[[Array, Array, Key], Array],
+    policy: Policy,
     num_steps: int,
     *,
     seed: int = 0,
@@ -79,7 +78,7 @@ def simulate(
     **Arguments:**
 
     - `env`, `params`: a task on MuJoCo.
-    - `policy`: per sample, `policy(observation, goal, key)`, an action in [-1, 1].
+    - `policy`: `policy(observation, goal, *, key) -> action in [-1, 1]`, per sample.
     - `num_steps`: control steps.
     - `seed`: of start, goals and chance.
 
@@ -91,11 +90,12 @@ def simulate(
         )
     check_integer("num_steps", num_steps)
     reset_key, steps_key = jr.split(jr.key(seed))
+    action_space = env.action_space(params)
 
     def step(state: EnvState, key: Key) -> tuple[EnvState, tuple[Array, Array]]:
         act_key, step_key = jr.split(key)
         obs = env.observe(state.inner, params)
-        action = env.action_space(params).from_unit(policy(obs.observation, obs.desired_goal, act_key))
+        action = action_space.from_unit(policy(obs.observation, obs.desired_goal, key=act_key))
         return env.step(step_key, state, action, params)[1], (state.inner.physics.qpos, obs.desired_goal)
 
     @jax.jit
