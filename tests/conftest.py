@@ -10,8 +10,10 @@ import tempfile
 
 import hypothesis
 import jax
+import jax.numpy as jnp
 import pytest
-from strategies import tiny
+from strategies import NUMBERS, tiny
+from trees import copied
 
 
 # Compiling is most of the time: it is done with few optimisations, which the numbers of short runs do not need, and what
@@ -42,6 +44,18 @@ def key():
     return jax.random.key(20250314)
 
 
+PROGRAMS = {"trained", "host_loop", "vmapped", "swept"}
+
+
+def pytest_collection_modifyitems(items):
+    """Files that read the same programs come first, together, so that one worker makes them."""
+    reading = {item.path for item in items if PROGRAMS & set(item.fixturenames)}
+    items.sort(key=lambda item: item.path not in reading)
+
+
+# Training programs take longest to trace and compile. Each kind is run once, and tests of loop, lanes and metrics read it.
+
+
 @pytest.fixture(scope="session")
 def train():
     from deepcrl import make_train
@@ -50,12 +64,49 @@ def train():
 
 
 @pytest.fixture(scope="session")
+def trained(train):
+    """A single run, of seed 0."""
+    return train(0)
+
+
+@pytest.fixture(scope="session")
+def epoch(train):
+    """Its program of one epoch, which donates."""
+    return jax.jit(train.epoch, donate_argnums=0)
+
+
+@pytest.fixture(scope="session")
+def host_loop(train, epoch):
+    """The same run by a host loop: copies of the states before each epoch and after the last, and the metrics."""
+    state = train.init(0)
+    states, metrics = [copied(state)], []
+    for _ in range(train.config.epochs):
+        donated, (state, new_metrics) = state, epoch(state)
+        assert donated.queue.data.observation.is_deleted()
+        states.append(copied(state))
+        metrics.append(new_metrics)
+    return states, jax.tree.map(lambda *leaves: jnp.stack(leaves), *metrics)
+
+
+@pytest.fixture(scope="session")
+def vmapped(train):
+    """The lanes of `NUMBERS` as one vmapped program: it, the seeds, the hypers, and what came out."""
+    from deepcrl import Hypers
+
+    own = {**train.config.hypers().values, "actor_depth": 8, "critic_depth": 8}
+    rows = [Hypers(**(own | changes)) for changes in NUMBERS.values()]
+    hypers = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+    seeds = jnp.asarray([1 if name == "seed" else 0 for name in NUMBERS])
+    program = jax.jit(jax.vmap(train))
+    return program, seeds, hypers, program(seeds, hypers)
+
+
+@pytest.fixture(scope="session")
 def swept():
-    """Three lanes of two depths, widths and discounts, trained by one program; those of one size do not stand together."""
+    """Three lanes of two depths and discounts as one sweep; those of one size do not stand together."""
     from deepcrl import sweep
 
-    settings = {"depth": (4, 8, 4), "width": (5, 8, 5), "gamma": (0.9, 0.99, 0.99)}
-    return sweep(tiny(), seeds=(3, 3, 4), zipped=True, **settings)
+    return sweep(tiny(), seeds=(0, 0, 4), depth=(8, 4, 8), gamma=(0.99, 0.99, 0.9), zipped=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Used by the tests of devices: programs of four devices, in processes of their own, as JAX counts devices only once."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,115 +9,98 @@ import jax
 import jax.tree_util as jtu
 import numpy as np
 from strategies import tiny
-from test_lanes import assert_close
+from trees import assert_close, assert_equal
 
 
 COMMUNICATION = r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast"
 TOLERANCE = 1e-4  # rounding, grown over some epochs
 
 
-def mixed():
-    """Four lanes of two sizes, in twos: no two devices may assume the same."""
+def mixed(**changes):
+    """Four lanes of each of two sizes."""
     from deepcrl import lanes
 
-    sizes = [4, 4, 8, 8]
-    return lanes(tiny(), seeds=[0, 1, 0, 1], depth=sizes, width=sizes, zipped=True), sizes
+    return lanes(tiny(**changes), seeds=range(4), depth=(4, 8))
 
 
 def spread(whole_epoch):
-    """One lane of its own size on each of four devices: of `init`, whose roll-outs act, or an epoch after it."""
-    from deepcrl import make_train
-    from deepcrl.train import lane_mesh, over_devices
+    """A lane of each size on each of four devices: `init`, whose roll-outs act, or an epoch after it."""
+    from deepcrl import Sweep
+    from deepcrl.train import lane_mesh
 
-    sweep, sizes = mixed()
-    train, mesh = make_train(tiny(), hypers=sweep.hypers), lane_mesh("all", 4, tiny())
-    init = without_communication(over_devices(train.init, mesh), *sweep)
-    state, plain = init(*on(mesh, sweep)), over_devices(train.init, None)(*sweep)
-    assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(state))
-    assert_close(state, plain, 0.0)  # bit for bit
-    assert {(size,) * 3 for size in sizes} <= set(train._resized)
+    four, one = Sweep(mixed(), lane_mesh("all", mixed())), Sweep(mixed())
+    without_communication(four.program("init"), four._seeds, four._hypers)
+    states, plain = four.init(), one.init()
+    assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(states))
+    assert_equal(states, plain)
     if whole_epoch:
-        epoch = without_communication(over_devices(train.epoch, mesh), state)
-        assert_close(epoch(state), jax.vmap(train.epoch)(plain), TOLERANCE)
+        without_communication(four.program("epoch", donate=True), states)
+        assert_equal(four.epoch(states), one.epoch(plain))
 
 
-def on(mesh, tree):
-    return jax.device_put(tree, jax.NamedSharding(mesh, jax.P("lane")))
-
-
-def without_communication(function, *args):
-    program = function.lower(*args).compile()
-    text = program.as_text()
-    assert "conditional" in text and not re.search(COMMUNICATION, text)
+def without_communication(program, *args):
+    text = program.lower(*args).compile().as_text()
+    assert not re.search(COMMUNICATION, text)
     assert "ynn_fusion" not in text  # they keep memory
-    return program
 
 
 def shared():
     """Two lanes, each with its environments on two devices, which its evaluations' are on too."""
-    from deepcrl import make_train
-    from deepcrl.train import lane_mesh, over_devices
+    from deepcrl import lanes, Sweep
+    from deepcrl.train import lane_mesh
 
-    config = tiny(num_envs=6, eval_envs=10)  # numbers that no other axis has
-    train, mesh, seeds = make_train(config), lane_mesh("all", 2, config), np.arange(2)
+    few = lanes(tiny(num_envs=6, eval_envs=10), seeds=range(2))  # numbers that no other axis has
+    mesh = lane_mesh("all", few)
     assert dict(mesh.shape) == {"lane": 2, "env": 2}
-    init = over_devices(train.init, mesh)
-    state = init(seeds)
-    assert state.queue.data.reward.addressable_shards[0].data.shape == (1, 3, config.buffer_length)
+    four, one = Sweep(few, mesh), Sweep(few)
+    states, plain = four.init(), one.init()
+    (state,) = states
+    assert state.queue.data.reward.addressable_shards[0].data.shape == (1, 3, 40)
     assert state.agent.policy.encoder.output.weight.sharding.spec == jax.P("lane")
-    plain = over_devices(train.init, None)(seeds)
-    assert_close(state, plain, 0.0)
-    epoch = over_devices(train.epoch, mesh).lower(state).compile()
-    parts = {envs: len(re.findall(rf"f32\[(?:1,)?{envs},2\]", epoch.as_text())) for envs in (3, 5, 6, 10)}
+    assert_close(states, plain, 0.0)
+    text = four.program("epoch", donate=True).lower(states).compile().as_text()
+    parts = {envs: len(re.findall(rf"f32\[(?:1,)?{envs},2\]", text)) for envs in (3, 5, 6, 10)}
     assert parts[3] and parts[5] and not parts[6] and not parts[10], parts
-    got, expected = epoch(state), jax.vmap(train.epoch)(plain)
-    assert_close(got, expected, TOLERANCE)
-    assert got[0].obs.observation.sharding.spec == jax.P("lane", "env")
+    got = four.epoch(states)
+    assert got[0][0].obs.observation.sharding.spec == jax.P("lane", "env")
+    assert_close(got, one.epoch(plain), TOLERANCE)
 
 
 def runner(out):
-    """Two sizes on every device; stopped, and gone on with on as many devices, on fewer, on one."""
-    import shutil
+    """Stopped, and gone on with on as many devices, on more, on one."""
+    from deepcrl.runs import read_metrics, resume, run, WALL_CLOCK
 
-    from test_resume import same_states, timeless
+    def timeless(folder):
+        return [{name: row[name] for name in row if name not in WALL_CLOCK} for row in read_metrics(folder)]
 
-    from deepcrl.runs import read_metrics, resume, run
+    def begin(epochs, folder):
+        budget = {"epochs": epochs, "total_env_steps": 80 + 40 * epochs}
+        return run(tiny(**budget), lanes=mixed(**budget), out=out / folder, devices=2)
 
-    sweep, _ = mixed()
-    sweep = sweep.dealt(2)
-    settings = {"seeds": sweep.seeds.tolist(), "hypers": sweep.hypers, "devices": 2}
-    long, short = (tiny(epochs=n, total_env_steps=80 + 40 * n) for n in (4, 2))
-    straight = run(long, out=out / "straight", **settings)
-    assert len(straight.state.diverged.sharding.device_set) == 2 and straight.diverged == []
-    run(short, out=out / "two", **settings)
+    straight = begin(4, "straight")
+    assert all(len(state.diverged.sharding.device_set) == 2 for state in straight.states) and straight.diverged == []
+    begin(2, "two")
     for devices in (4, 1):
         shutil.copytree(out / "two", out / str(devices))
-    again = resume(out / "two", total_env_steps=long.total_env_steps, devices=2)
-    same_states(again.state, straight.state)
-    assert timeless(read_metrics(out / "two")) == timeless(read_metrics(out / "straight"))
-    for devices in (4, 1):
-        other = resume(out / str(devices), total_env_steps=long.total_env_steps, devices=devices)
-        assert len(other.state.diverged.sharding.device_set) == devices
-        assert_close(other.state, straight.state, TOLERANCE)
+    for devices, folder in ((2, "two"), (4, "4"), (1, "1")):
+        again = resume(out / folder, total_env_steps=80 + 40 * 4, devices=devices)
+        assert all(len(state.diverged.sharding.device_set) == devices for state in again.states)
+        assert_equal(again.states, straight.states)
+        assert timeless(out / folder) == timeless(out / "straight")
 
 
 def process(rank, port):
     """One of two processes, each with two of the four devices."""
     jax.distributed.initialize(f"localhost:{port}", num_processes=2, process_id=rank)
     assert (jax.device_count(), jax.local_device_count()) == (4, 2)
-    from jax.experimental import multihost_utils
+    from deepcrl import Sweep
 
-    from deepcrl import make_train
-    from deepcrl.train import over_devices
-
-    sweep, _ = mixed()
-    train = make_train(tiny(), hypers=sweep.hypers)
-    result = over_devices(train, jax.sharding.Mesh(jax.devices(), ("lane",)))(*sweep)
-    plain = jax.vmap(train)(*sweep)
+    result, plain = Sweep(mixed(), jax.sharding.Mesh(jax.devices(), ("lane",)))(), Sweep(mixed())()
     mine = lambda leaf: np.concatenate([shard.data for shard in leaf.addressable_shards])
     half = lambda leaf: leaf[2 * rank : 2 * rank + 2]
-    assert_close(jtu.tree_map(mine, result.state.agent), jtu.tree_map(half, plain.state.agent), TOLERANCE)
-    assert_close(multihost_utils.process_allgather(result.metrics, tiled=True), plain.metrics, TOLERANCE)
+    for state, other in zip(result.states, plain.states, strict=True):
+        assert_equal(jtu.tree_map(mine, state.agent), jtu.tree_map(half, other.agent))
+    assert_equal(result.metrics, plain.metrics)
 
 
 if __name__ == "__main__":

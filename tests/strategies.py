@@ -1,7 +1,10 @@
 """What tests draw and build alike: hypothesis strategies (shapes from small sets: they compile), tiny runs, programs."""
 
 import contextlib
+import os
 import re
+import subprocess
+import sys
 
 import hypothesis.strategies as st
 import jax
@@ -12,6 +15,21 @@ from references import random_td_batch
 
 STORES = ("_NAMED", "_WRITTEN")
 NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1))
+
+# The lanes of the vmapped program, by what each changes of the numbers of `tiny()`.
+NUMBERS = {
+    "base": {},
+    "seed": {},
+    "actor_depth": {"actor_depth": 4},
+    "critic_depth": {"critic_depth": 4},
+    "actor_lr": {"actor_lr": 1e-3},
+    "critic_lr": {"critic_lr": 1e-3},
+    "alpha_lr": {"alpha_lr": 1e-3},
+    "gamma": {"gamma": 0.5},
+    "target_entropy": {"target_entropy": -2.0},
+    "logsumexp_penalty": {"logsumexp_penalty": 1.0},
+    "shallow": {"actor_depth": 4, "critic_depth": 4},
+}
 
 
 @st.composite
@@ -70,6 +88,7 @@ def config_fields(draw):
     options = st.fixed_dictionaries({}, optional=choices)
     return {
         "env": draw(st.sampled_from(["point_u_maze", "point_u4_maze", "point_big_maze"])),
+        "collector": draw(st.none() | st.just(_random_agent())),
         "env_options": draw(options),
         "eval_env": draw(st.none() | st.just("point_u5_maze")),
         "eval_env_options": draw(st.none() | options),
@@ -92,6 +111,12 @@ def config_fields(draw):
     }
 
 
+def _random_agent():
+    from deepcrl.agents import Random
+
+    return Random()
+
+
 @st.composite
 def trunk_fields(draw):
     """Every field of a `BlockSpec` that may be, whose blocks hold 4 layers or fewer."""
@@ -108,6 +133,24 @@ def trunk_fields(draw):
     }
 
 
+@st.composite
+def replays(draw):
+    """Rules that contrastive RL may have."""
+    from deepcrl import replay
+
+    goals = draw(st.sampled_from([replay.FutureGoals(), replay.FutureGoals(gamma=0.5), replay.FinalGoals()]))
+    goals = draw(st.sampled_from([goals, replay.RandomGoals(), replay.MixedGoals(goals, 0.25)]))
+    return replay.Replay(steps=draw(st.sampled_from([replay.UniformSteps(), replay.NewestSteps(7)])), goals=goals)
+
+
+@st.composite
+def optimizers(draw):
+    from deepcrl.agents import Adam
+
+    clip_norm = draw(st.none() | st.floats(0.1, 10.0))
+    return Adam(clip_norm=clip_norm, weight_decay=draw(st.floats(0.0, 1.0)), warmup_updates=draw(st.integers(0, 99)))
+
+
 def agent_fields():
     """Every field of `CRL`, of which `trunk` by the fields of its own."""
     depths, sizes, rates = st.integers(1, 256).map(lambda blocks: 4 * blocks), st.integers(1, 2048), st.floats(0.0, 1.0)
@@ -122,7 +165,8 @@ def agent_fields():
             "output_norm": st.sampled_from(["none", "layer", "unit"]),
             "energy": st.sampled_from(["norm", "l2_squared", "l1", "dot", "cosine", "mrn"]),
             "loss": st.sampled_from(["infonce", "backward_infonce", "symmetric_infonce", "binary_nce", "flatnce"]),
-            "hindsight": st.sampled_from(["future", "final", "random"]),
+            "replay": replays(),
+            "optimizer": optimizers(),
             "actor_lr": rates,
             "critic_lr": rates,
             "alpha_lr": rates,
@@ -133,6 +177,14 @@ def agent_fields():
             "remat": st.booleans(),
         }
     )
+
+
+def run_python(code, **kwargs):
+    """By a plain interpreter: the type-checking hook of this test run is not in it. Returns what was printed."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, **kwargs)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @contextlib.contextmanager

@@ -3,11 +3,11 @@
 import dataclasses
 import functools
 
-import jax
 import jax.numpy as jnp
 import pytest
 from hypothesis import given, settings
-from strategies import agent_fields, config_fields, registering, tiny, unchecked
+from strategies import agent_fields, config_fields, registering, run_python, tiny, unchecked
+from trees import named
 
 
 CORRIDOR = "11111/1R0G1/11111"
@@ -176,7 +176,7 @@ def test_parts_of_ones_own_are_written_once_they_are_registered():
             json, toml = texts[field]
             for copy in (Config.from_json(json), Config.from_toml(toml)):
                 assert copy == config and hash(copy) == hash(config)
-        assert 'energy = "own"' in texts["energy"][1]
+        assert 'energy = "own"' in texts["energy"][1] and 'unset = [\n    "again",\n]' in texts["agent"][1]
         assert tiny(agent={"energy": "own"}) == tiny(agent={"energy": "OwnEnergy"}) == configs["energy"]
     for field in ("loss", "agent"):
         with pytest.raises(ValueError, match=r"'Own.*`deepcrl.register\(Own.*--import MODULE"):
@@ -254,17 +254,6 @@ def test_names_and_objects_are_the_same():
         CRL(loss=3)
 
 
-def test_what_is_none_stays_none():
-    from deepcrl import Config
-    from deepcrl.agents import GCSL
-
-    config = tiny(env_options={"goals": "free"})
-    config = dataclasses.replace(config, agent=GCSL(newest_steps=None))
-    assert 'unset = [\n    "newest_steps",\n]' in config.to_toml()
-    assert '"newest_steps": null' in config.to_json()
-    assert Config.from_toml(config.to_toml()) == config == Config.from_json(config.to_json())
-
-
 # What cannot run
 
 
@@ -274,7 +263,6 @@ def test_what_is_none_stays_none():
         ({"batch_size": 161}, r"`batch_size` must not exceed.*= 160 transitions; got 161"),
         ({"batch_size": 1}, "`batch_size` must be at least 2"),
         ({"buffer_length": 19}, "must hold an episode of 20 steps, got 19"),
-        ({"buffer_length": 299, "episode_length": None}, "must hold an episode of 300 steps, got 299"),
         ({"buffer_length": 20, "rollout_length": 21}, "must hold a roll-out of 21 steps, got 20"),
         ({"total_env_steps": 0}, "`total_env_steps` must be at least 1, got 0"),
         ({"total_env_steps": -5}, "`total_env_steps` must be at least 1, got -5"),
@@ -291,14 +279,7 @@ def test_what_is_none_stays_none():
         ({"lane_layout": "batch"}, "`lane_layout` must be one of.*Did you mean `batched`"),
         ({"goal_reset": "cache"}, "`goal_reset` must be one of.*Did you mean `cached`"),
         ({"env_options": {"goal": "free"}}, r"unexpected keyword argument 'goal'. It takes \[.*'goals'"),
-        ({"env_options": {"goals": "walls"}}, "`goals` must be 'G'.*got 'walls'"),
-        ({"env_options": {"goals": (0, 0)}}, r"`goals`.*got \(0, 0\)"),
         ({"env": "point_maze"}, "'point_maze'.*maze"),
-        ({"env": "point_maze", "env_options": {"maze": "11111/1R0G1/1111"}}, "one length"),
-        ({"env": "point_maze", "env_options": {"maze": "11111/1R0X1/11111"}}, "row 1, column 3 holds 'X'"),
-        ({"env": "point_maze", "env_options": {"maze": "11111/1R001/11111"}}, "at least one goal"),
-        ({"env": "point_maze", "env_options": {"maze": "11111/1R1G1/11111"}}, "reachable"),
-        ({"env": "point_maze", "env_options": {"maze": "11111/1R0G0/11111"}}, "walled in"),
     ],
 )
 def test_values_that_cannot_run_are_refused(changes, message):
@@ -309,8 +290,45 @@ def test_values_that_cannot_run_are_refused(changes, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"env": 3}, "An environment must be a name or an `AbstractGoalEnv`, got 3"),
-        ({"eval_env": 3}, "An environment must be a name or an `AbstractGoalEnv`, got 3"),
+        ({"env_options": {"goals": "walls"}}, "`goals` must be 'G'.*got 'walls'"),
+        ({"env_options": {"goals": (0, 0)}}, r"`goals`.*got \(0, 0\)"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R0G1/1111"}}, "one length"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R0X1/11111"}}, "row 1, column 3 holds 'X'"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R001/11111"}}, "at least one goal"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R1G1/11111"}}, "reachable"),
+        ({"env": "point_maze", "env_options": {"maze": "11111/1R0G0/11111"}}, "walled in"),
+        ({"buffer_length": 299, "episode_length": None}, "must hold an episode of 300 steps, got 299"),
+    ],
+)
+def test_what_only_the_environment_can_tell_is_refused_before_anything_is_compiled(changes, message):
+    from deepcrl import make_train
+
+    config = tiny(**changes)
+    with unchecked(), pytest.raises(ValueError, match=message):
+        make_train(config)
+
+
+def test_a_config_touches_no_device_and_builds_no_environment():
+    """Not even one of MuJoCo's, read from a file."""
+    code = """
+import sys
+from jax._src import xla_bridge
+from deepcrl import Config
+from deepcrl.envs import AbstractGoalEnv
+AbstractGoalEnv.__check_init__ = lambda self: sys.exit("an environment was built")
+config = Config(env="ant_u_maze", agent=__import__("deepcrl").CRL(depth=8), normalize_observations=True)
+assert Config.from_toml(config.to_toml()) == config != Config(env="humanoid") and len({config, config}) == 1
+assert config.steps_per_epoch > 0 and repr(config)
+assert not xla_bridge.backends_are_initialized() and "mujoco" not in sys.modules
+"""
+    run_python(code)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"env": 3}, "`env` must be a task's name or an `AbstractGoalEnv`, got 3"),
+        ({"eval_env": 3}, "`eval_env` must be a task's name or an `AbstractGoalEnv`, got 3"),
         ({"epochs": 2.0}, "`epochs` must be an integer, got 2.0"),
         ({"num_envs": True}, "`num_envs` must be an integer, got True"),
         ({"utd_ratio": "0.1"}, "`utd_ratio` must be a number, got '0.1'"),
@@ -362,6 +380,7 @@ def test_a_budget_too_small_names_the_least_that_runs():
 
 
 def test_evaluation_on_other_sizes_is_refused():
+    from deepcrl import make_train
     from deepcrl.envs import Box, GoalObservation, Maze, PointMaze
 
     class Blind(PointMaze):
@@ -370,7 +389,7 @@ def test_evaluation_on_other_sizes_is_refused():
             return GoalObservation(Box(-1.0, 1.0, (3,)), space.achieved_goal, space.desired_goal)
 
     with pytest.raises(ValueError, match=r"`eval_env` must have the sizes of `env`.*=4.*=3"):
-        tiny(eval_env=Blind(Maze.from_text(CORRIDOR)))
+        make_train(tiny(eval_env=Blind(Maze.from_text(CORRIDOR))))
 
 
 def test_options_do_not_go_with_an_environment_object():
@@ -393,16 +412,10 @@ def test_options_that_are_no_pairs_are_refused_by_name(options, field):
 
 
 def test_hypers_are_the_agents_numbers_as_arrays():
-    config = tiny(agent={"depth": 8, "actor_depth": 4, "gamma": 1.0, "actor_lr": 0.5})
-    hypers = config.hypers()
-    assert (int(hypers.actor_depth), int(hypers.critic_depth)) == (4, 8)
+    hypers = tiny(agent={"gamma": 1.0, "actor_lr": 0.5}).hypers()
     assert (float(hypers.gamma), float(hypers.actor_lr)) == (1.0, 0.5)
-    assert hypers.tau is None  # contrastive RL has no target networks
-    for name, value in vars(hypers).items():
-        if value is None:
-            continue
-        assert value.shape == ()
-        assert value.dtype == (jnp.int32 if name.endswith("depth") else jnp.float32)
+    assert hypers.get("tau") is None and "actor_depth" not in hypers.values  # of other agents, of masked lanes
+    assert all((value.shape, value.dtype) == ((), jnp.float32) for value in hypers.values.values())
 
 
 def test_an_episode_length_or_reset_that_is_given_wins_and_evaluation_resamples():
@@ -465,6 +478,7 @@ def test_published_settings_are_those_of_the_table():
     from deepcrl import Config
     from deepcrl.agents import CRL
     from deepcrl.losses import InfoNCE, NormEnergy
+    from deepcrl.replay import FutureGoals, Replay
 
     config = Config.paper("point_big_maze", agent=CRL(depth=64))
     assert (config.total_env_steps, config.epochs) == (100_000_000, 100)
@@ -478,7 +492,8 @@ def test_published_settings_are_those_of_the_table():
     assert (agent.actor_lr, agent.critic_lr, agent.alpha_lr) == (3e-4, 3e-4, 3e-4)
     assert (agent.gamma, agent.target_entropy, agent.logsumexp_penalty) == (0.99, -0.5, 0.1)
     assert (agent.width, agent.depth, agent.repr_dim) == (256, 4, 64)
-    assert (agent.energy, agent.loss, agent.hindsight) == (NormEnergy(), InfoNCE(), "future")
+    assert (agent.energy, agent.loss) == (NormEnergy(), InfoNCE())
+    assert agent.replay == Replay(goals=FutureGoals())
 
 
 def test_a_published_task_without_an_environment_says_so():
@@ -507,40 +522,26 @@ def test_a_task_that_the_paper_does_not_have_is_refused(task, near):
 # Memory
 
 
-@pytest.mark.parametrize("changes", [{}, {"num_envs": 7, "buffer_length": 123}, {"env": "point_u4_maze"}])
-def test_the_buffer_takes_the_bytes_that_were_told(changes):
-    from deepcrl.replay import Transition
+@pytest.mark.parametrize("changes", [{}, {"num_envs": 7, "buffer_length": 123}, {"agent": "SAC"}])
+def test_state_and_buffer_take_the_bytes_that_were_told(changes):
+    from deepcrl import make_train, SAC
 
-    config = tiny(**changes)
-    goal, flag = jnp.zeros(2), jnp.zeros((), bool)
-    example = Transition(
-        observation=jnp.zeros(4),
-        action=jnp.zeros(2),
-        achieved_goal=goal,
-        desired_goal=goal,
-        reward=jnp.zeros(()),
-        terminated=flag,
-        truncated=flag,
-        episode_id=jnp.zeros((), jnp.int32),
-    )
-    allocated = jax.tree_util.tree_leaves(config.queue().init(example))
-    assert config.buffer_bytes == sum(array.nbytes for array in allocated)
+    config = tiny(**{**changes, "agent": {}})
+    if "agent" in changes:  # it keeps next observations
+        config = dataclasses.replace(config, agent=SAC(width=8))
+    train = make_train(config)
+    size = lambda tree: sum(leaf.nbytes for leaf in named(tree).values())
+    state = train.fresh(0, config.hypers())
+    assert (train.buffer_bytes(), train.state_bytes()) == (size(state.queue), size(state))
 
 
-def test_a_buffer_that_fits_no_device_is_refused_with_a_remedy():
-    from deepcrl import make_train
-
-    config = tiny(buffer_length=10**9)
-    assert config.buffer_bytes > 4 * 10**9 * 40
-    with pytest.raises(MemoryError, match=r"1 lane\(s\) need .* GB of state.*Lower `buffer_length`"):
-        make_train(config)
-
-
-def test_lanes_that_fit_no_device_are_refused():
+def test_states_that_fit_no_device_are_refused_with_a_remedy():
     from deepcrl import make_train
     from deepcrl.train import check_memory
 
+    with pytest.raises(MemoryError, match=r"1 lane\(s\) need .* GB of state.*Lower `buffer_length`"):
+        make_train(tiny(buffer_length=10**9))
     train = make_train(tiny())
-    check_memory(train, lanes=10)
-    with pytest.raises(MemoryError, match=r"10000000000 lane\(s\)"):
-        check_memory(train, lanes=10**10)
+    check_memory([train, train], [10, 20])
+    with pytest.raises(MemoryError, match=r"10000000001 lane\(s\)"):
+        check_memory([train, train], [1, 10**10])

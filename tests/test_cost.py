@@ -38,11 +38,11 @@ def test_an_update_of_contrastive_rl_costs_what_a_count_by_hand_says(train):
     assert cost(train).flops_per_update == pytest.approx(2 * BATCH * (networks + judged + pairs), rel=0.02)
 
 
-def test_sizes_are_those_of_the_arrays(train):
+def test_sizes_are_those_of_the_arrays(train, host_loop):
     from deepcrl.nn import parameter_count
     from deepcrl.train import cost
 
-    state = train.init(0)
+    state = host_loop[0][0]
     sheet = cost(train, lanes=3)
     assert sheet.parameters == parameter_count(state.agent.policy) + parameter_count(state.agent.critic)
     held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))

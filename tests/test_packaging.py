@@ -1,23 +1,15 @@
 """What is installed: the wheel's contents, import cost, and the MuJoCo pair."""
 
-import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from strategies import run_python
 
 
 ROOT = Path(__file__).parent.parent
-
-
-def run_python(code: str, **kwargs) -> str:
-    # A plain interpreter: the type-checking hook of this test run must not be in it.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, **kwargs)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
