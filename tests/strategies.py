@@ -14,6 +14,8 @@ from references import random_td_batch
 
 
 STORES = ("_NAMED", "_WRITTEN")
+STEPS = ("UniformSteps", "NewestSteps")
+GOALS = ("FutureGoals", "FinalGoals", "RandomGoals", "MixedGoals")
 NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 # The lanes of the vmapped program, by what each changes of the numbers of `tiny()`.
@@ -78,7 +80,7 @@ def tiny(*, agent=(), **changes):
 
 @st.composite
 def config_fields(draw):
-    """Every field of a config that may run, but `agent`; none is ever built."""
+    """Every field of a config that may run, but `agent`, of which `collector` by name; none is ever built."""
     num_envs, rollout_length, epochs = (draw(st.integers(1, high)) for high in (8, 50, 10))
     episode_length = draw(st.none() | st.integers(1, 400))
     prefill_length = draw(st.integers(1, 200))
@@ -88,7 +90,7 @@ def config_fields(draw):
     options = st.fixed_dictionaries({}, optional=choices)
     return {
         "env": draw(st.sampled_from(["point_u_maze", "point_u4_maze", "point_big_maze"])),
-        "collector": draw(st.none() | st.just(_random_agent())),
+        "collector": draw(st.none() | st.just("Random")),
         "env_options": draw(options),
         "eval_env": draw(st.none() | st.just("point_u5_maze")),
         "eval_env_options": draw(st.none() | options),
@@ -111,12 +113,6 @@ def config_fields(draw):
     }
 
 
-def _random_agent():
-    from deepcrl.agents import Random
-
-    return Random()
-
-
 @st.composite
 def trunk_fields(draw):
     """Every field of a `BlockSpec` that may be, whose blocks hold 4 layers or fewer."""
@@ -133,26 +129,8 @@ def trunk_fields(draw):
     }
 
 
-@st.composite
-def replays(draw):
-    """Rules that contrastive RL may have."""
-    from deepcrl import replay
-
-    goals = draw(st.sampled_from([replay.FutureGoals(), replay.FutureGoals(gamma=0.5), replay.FinalGoals()]))
-    goals = draw(st.sampled_from([goals, replay.RandomGoals(), replay.MixedGoals(goals, 0.25)]))
-    return replay.Replay(steps=draw(st.sampled_from([replay.UniformSteps(), replay.NewestSteps(7)])), goals=goals)
-
-
-@st.composite
-def optimizers(draw):
-    from deepcrl.agents import Adam
-
-    clip_norm = draw(st.none() | st.floats(0.1, 10.0))
-    return Adam(clip_norm=clip_norm, weight_decay=draw(st.floats(0.0, 1.0)), warmup_updates=draw(st.integers(0, 99)))
-
-
 def agent_fields():
-    """Every field of `CRL`, of which `trunk` by the fields of its own."""
+    """Every field of `CRL`, of which `trunk`, `replay` and `optimizer` by fields of their own."""
     depths, sizes, rates = st.integers(1, 256).map(lambda blocks: 4 * blocks), st.integers(1, 2048), st.floats(0.0, 1.0)
     return st.fixed_dictionaries(
         {
@@ -165,8 +143,10 @@ def agent_fields():
             "output_norm": st.sampled_from(["none", "layer", "unit"]),
             "energy": st.sampled_from(["norm", "l2_squared", "l1", "dot", "cosine", "mrn"]),
             "loss": st.sampled_from(["infonce", "backward_infonce", "symmetric_infonce", "binary_nce", "flatnce"]),
-            "replay": replays(),
-            "optimizer": optimizers(),
+            "replay": st.fixed_dictionaries({"steps": st.sampled_from(STEPS), "goals": st.sampled_from(GOALS)}),
+            "optimizer": st.fixed_dictionaries(
+                {"clip_norm": st.none() | st.floats(0.1, 10.0), "weight_decay": rates, "warmup_updates": sizes}
+            ),
             "actor_lr": rates,
             "critic_lr": rates,
             "alpha_lr": rates,

@@ -19,12 +19,20 @@ CORRIDOR = "11111/1R0G1/11111"
 @settings(max_examples=20)  # a config takes a tenth of a second under the type checker
 @given(config_fields(), agent_fields())
 def test_files_give_back_the_config_and_derived_numbers_add_up(fields, agent):
-    from deepcrl import Config
-    from deepcrl.agents import CRL
+    from deepcrl import Config, replay
+    from deepcrl.agents import Adam, CRL, Random
+    from deepcrl.agents._acting import as_acting
     from deepcrl.nn import BlockSpec
 
     assert {field.name for field in dataclasses.fields(BlockSpec)} == set(agent["trunk"])
-    config = Config(agent=CRL(**{**agent, "trunk": BlockSpec(**agent["trunk"])}), **fields)
+    parts = {
+        "trunk": BlockSpec(**agent["trunk"]),
+        "replay": replay.Replay(**{name: getattr(replay, rule)() for name, rule in agent["replay"].items()}),
+        "optimizer": Adam(**agent["optimizer"]),
+    }
+    acting = {name: as_acting(name, fields[name]) for name in ("collect_actions", "eval_actions")}
+    collector = Random() if fields["collector"] else None
+    config = Config(**fields | acting | {"agent": CRL(**agent | parts), "collector": collector})
     assert {field.name for field in dataclasses.fields(config)} == {*fields, "agent"}
     assert {field.name for field in dataclasses.fields(config.agent)} == set(agent)
     for copy in (Config.from_json(config.to_json()), Config.from_toml(config.to_toml())):

@@ -152,7 +152,7 @@ def test_the_policy_acts_as_evaluations_do(train, trained):
     observation, goal, one, two = jnp.ones(4), jnp.zeros(2), jr.key(1), jr.key(2)
     assert_equal(policy(observation, goal, key=one), policy(observation, goal, key=two))
     assert (noisy(observation, goal, key=one) != noisy(observation, goal, key=two)).all()
-    as_evaluated = make_train(tiny(eval_actions="stochastic")).policy(state)
+    as_evaluated = make_train(tiny(eval_actions=Sample())).policy(state)
     assert_equal(as_evaluated(observation, goal, key=one), noisy(observation, goal, key=one))
     mean = state.agent.policy(observation, goal).mean
     np.testing.assert_allclose(policy(observation, goal, key=one), jnp.tanh(mean), atol=1e-6)
@@ -236,7 +236,8 @@ def small(**changes):
     """Traced sooner: of the loop's settings none is the agent's."""
     from deepcrl.agents import GCBC
 
-    return tiny(**{**changes, "agent": GCBC(width=8)})
+    with unchecked():  # ways to act by their names
+        return dataclasses.replace(tiny(), agent=GCBC(width=8), **changes)
 
 
 def test_every_field_is_perturbed():
