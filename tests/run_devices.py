@@ -23,8 +23,8 @@ def mixed(**changes):
     return lanes(tiny(**changes), seeds=range(4), depth=(4, 8))
 
 
-def spread(whole_epoch):
-    """A lane of each size on each of four devices: `init`, whose roll-outs act, or an epoch after it."""
+def spread():
+    """A lane of each size on each of four devices: `init` and an epoch after it."""
     from deepcrl import Sweep
     from deepcrl.train import lane_mesh
 
@@ -33,9 +33,8 @@ def spread(whole_epoch):
     states, plain = four.init(), one.init()
     assert all(len(leaf.sharding.device_set) == 4 for leaf in jtu.tree_leaves(states))
     assert_equal(states, plain)
-    if whole_epoch:
-        without_communication(four.program("epoch", donate=True), states)
-        assert_equal(four.epoch(states), one.epoch(plain))
+    without_communication(four.program("epoch", donate=True), states)
+    assert_equal(four.epoch(states), one.epoch(plain))
 
 
 def without_communication(program, *args):
@@ -105,8 +104,8 @@ def process(rank, port):
 
 if __name__ == "__main__":
     what, *args = sys.argv[1:]
-    if what in ("init", "epoch"):
-        spread(whole_epoch=what == "epoch")
+    if what == "spread":
+        spread()
     elif what == "shared":
         shared()
     elif what == "runner":
