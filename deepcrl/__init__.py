@@ -6,7 +6,7 @@ from . import agents as agents, envs as envs, eval as eval, losses as losses, nn
 from ._citation import citation as citation
 from ._registry import register as register, registered as registered
 from .agents import CRL as CRL, GCBC as GCBC, GCSL as GCSL, Hypers as Hypers, SAC as SAC, TD3 as TD3
-from .runs import load_policy as load_policy, resume as resume, run as run
+from .runs import load_policy as load_policy, open_run as open_run, resume as resume, run as run
 from .train import (
     Config as Config,
     Lane as Lane,

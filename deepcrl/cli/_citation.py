@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from .._citation import citation
-from ..runs import RunFolder
+from ..runs import open_run
 
 
 def cite(run: Annotated[Path, tyro.conf.Positional]) -> None:
@@ -15,4 +15,4 @@ def cite(run: Annotated[Path, tyro.conf.Positional]) -> None:
     Args:
         run: The run's folder.
     """
-    citation(RunFolder.of_run(run).read_plan().config)
+    citation(open_run(run).config)

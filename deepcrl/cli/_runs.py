@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from ..eval import bootstrap_interval
-from ..runs import evaluate_policies, export_policy, load_policies, resume as resume_run
+from ..runs import evaluate_policies, export_policy, load_policies, open_run, resume as resume_run
 from ..train import EnvOptions
 from ._sinks import extra_sinks
 from ._train import finish
@@ -66,18 +66,32 @@ def evaluate(
         policies, env=env, env_options=env_options, episodes=episodes, seed=seed, actions=actions
     )
     console = Console()
-    over = "lanes" if len(policies) > 1 else "episodes"
     console.print(
         f"{run}: {len(policies)} lane(s), {episodes} episodes each, on {env or policies[0].eval_env}",
         markup=False,
         soft_wrap=True,
     )
-    for name, values in outcomes.items():
-        units = values.mean(axis=1) if len(policies) > 1 else values[0]
-        low, high = bootstrap_interval(units, seed=seed)
-        lanes = "" if len(policies) == 1 else "  (" + ", ".join(f"{mean:.3f}" for mean in values.mean(axis=1)) + ")"
-        console.print(f"{name:12} {units.mean():.3f}  [{low:.3f}, {high:.3f}]{lanes}", markup=False, highlight=False)
+    for told, places in _alike(run, len(policies)).items():
+        if told:
+            console.print(f"{told}: {len(places)} lane(s)", markup=False, highlight=False)
+        for name, values in outcomes.items():
+            mine = values[places]
+            units = mine.mean(axis=1) if len(places) > 1 else mine[0]
+            low, high = bootstrap_interval(units, seed=seed)
+            lanes = "" if len(places) == 1 else "  (" + ", ".join(f"{mean:.3f}" for mean in mine.mean(axis=1)) + ")"
+            console.print(f"{name:12} {units.mean():.3f}  [{low:.3f}, {high:.3f}]{lanes}", markup=False, highlight=False)
+    over = "lanes" if len(policies) > 1 else "episodes"
     console.print(f"In square brackets: 95 % bootstrap interval of the mean over {over}.", markup=False)
+
+
+def _alike(run: Path, count: int) -> dict[str, list[int]]:
+    """The places of the lanes that differ in nothing but seeds, by what tells them apart."""
+    if not (run / "config.json").is_file():
+        return {"": list(range(count))}
+    lanes, groups = open_run(run).lanes, {}
+    for row in lanes.table():
+        groups.setdefault(", ".join(f"{name} {row[name]}" for name in lanes.settings), []).append(row["lane"])
+    return groups
 
 
 def export(

@@ -76,7 +76,7 @@ def _draw(result: RunResult, out: Path, console: Console) -> bool:
 
     title = str(result.trainer.config.env)
     try:
-        report.plot_learning_curve(result.rows, out / "learning_curve.png", title=title)
+        report.plot_learning_curve(result.rows, out / "learning_curve.png", by=result.sweep.lanes.settings, title=title)
         if isinstance(result.trainer.eval_env, PointMaze):
             report.plot_maze(result.trainer, result.state(0), out / "maze.png", title=f"{title}, first seed")
     except ImportError as error:

@@ -6,9 +6,7 @@ from pathlib import Path
 from jaxtyping import Array, Float, PyTree
 
 from ..envs import AbstractGoalEnv
-from ..train import lane_state, Sweep
-from ._checkpoint import load_checkpoint
-from ._folder import RunFolder
+from ._open import open_run
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,16 +41,9 @@ def load_failed_step(run: str | Path, lane: int = 0) -> FailedStep:
     **Raises:** `ValueError` for a folder without a run or checkpoint, for a lane that is not there, and for one of which no
     step failed.
     """
-    folder = RunFolder.of_run(run)
-    plan, checkpoint = folder.read_plan(), folder.store().last()
-    if checkpoint is None:
-        raise ValueError(f"The run {run} has no checkpoint: it saved nothing, or its first epoch has not ended.")
-    if not 0 <= lane < len(plan.lanes):
-        raise ValueError(f"`lane` must be one of the run's {len(plan.lanes)}, from 0; got {lane}.")
-    programs = Sweep(plan.lanes)
-    wanted = tuple({"failures": state.failures} for state in programs.shapes())
-    loaded = load_checkpoint(checkpoint, wanted, partial=True)
-    failures, trainer = lane_state(plan.lanes, loaded, lane)["failures"], programs.trainer_of(lane)
+    opened = open_run(run)
+    opened.check_lane(lane)
+    failures, trainer = opened.parts(("failures",))[lane]["failures"], opened.sweep.trainer_of(lane)
     if not int(failures.count):
         raise ValueError(f"No step of lane {lane} of the run {run} failed, up to its newest checkpoint.")
     return FailedStep(

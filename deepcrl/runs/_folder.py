@@ -3,39 +3,24 @@
 import contextlib
 import csv
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from ..train import _serialise, changed, Config, Lane, Lanes
+from ..train import Config, Lanes
 from ._alarms import Alarm
-from ._checkpoint import PACKAGES
 from ._files import explained, locked, remove_folder, remove_unfinished, write_whole
 from ._log import AbstractSink
+from ._plan import Plan, read_config_file
+from ._rows import read_lines, read_rows
 from ._store import CheckpointStore, Saving
 
 
-_FILES = ("config.json", "metrics.jsonl", "metrics.csv", "alarms.jsonl")
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a run is to do: all that `config.json` says of it."""
-
-    config: Config
-    """The settings."""
-    lanes: Lanes
-    """What is trained."""
-    saving: Saving = dataclasses.field(default_factory=Saving)
-    """What is saved."""
+_FILES = ("config.json", "metrics.jsonl", "metrics.csv", "measures.jsonl", "alarms.jsonl")
 
 
 class RunFolder(AbstractSink):
@@ -64,8 +49,7 @@ class RunFolder(AbstractSink):
     @classmethod
     def of_run(cls, path: str | Path) -> "RunFolder":
         """The folder of a run that is to go on. **Raises** `ValueError` if it holds none."""
-        if not (Path(path) / "config.json").is_file():
-            raise ValueError(f"{path} holds no `config.json`: it is not the folder of a run.")
+        read_config_file(path)
         return cls(path, overwrite=True)
 
     @contextlib.contextmanager
@@ -93,28 +77,8 @@ class RunFolder(AbstractSink):
 
     def write_plan(self, plan: Plan) -> None:
         """Writes `config.json`: the plan, and what runs it."""
-        about: dict[str, Any] = {
-            "config": plan.config.to_dict(),
-            "lanes": [{"seed": lane.seed, "settings": _serialise.to_values(lane.settings)} for lane in plan.lanes],
-            "saving": dataclasses.asdict(plan.saving),
-            "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-            "python": platform.python_version(),
-            "device": jax.devices()[0].device_kind,
-            "cpu_count": os.cpu_count(),
-        }
         with self._explained("config.json"):
-            write_whole(self.path / "config.json", json.dumps(about, indent=2) + "\n")
-
-    def read_plan(self) -> Plan:
-        """The plan that was begun. **Raises** `ValueError` if `config.json` is not as it was written."""
-        try:
-            about = json.loads((self.path / "config.json").read_text())
-            config = Config.from_dict(about["config"])
-            lanes = Lanes(tuple(_lane(config, lane) for lane in about["lanes"]))
-            saving = Saving(**about.get("saving", {}))
-        except (KeyError, TypeError, AttributeError, RecursionError, json.JSONDecodeError) as error:
-            raise ValueError(f"{self.path / 'config.json'} is not a run's: {type(error).__name__}: {error}.") from error
-        return Plan(config, lanes, saving)
+            write_whole(self.path / "config.json", plan.to_json())
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Appends one line per row to `metrics.jsonl` and `metrics.csv`, on disk when this returns."""
@@ -137,19 +101,30 @@ class RunFolder(AbstractSink):
             else:
                 path.unlink(missing_ok=True)
 
+    def write_measures(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Appends what was measured besides, one line per row, to `measures.jsonl`."""
+        with self._explained("measures.jsonl"), open(self.path / "measures.jsonl", "a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+
     def keep_epochs(self, last: int) -> list[dict[str, Any]]:
-        """Drops the metrics of epochs after `last`, and gives back those that stay."""
-        path = self.path / "metrics.jsonl"
-        rows = [row for row in read_metrics(self.path) if row["epoch"] <= last] if path.exists() else []
-        with self._explained("metrics.jsonl"):
-            write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
-            (self.path / "metrics.csv").unlink(missing_ok=True)
-        if rows:  # the table is made anew from the lines, which are the record
+        """Drops the metrics and measures of epochs after `last`, and gives back the rows that stay."""
+        for name in ("metrics.jsonl", "measures.jsonl"):
+            path = self.path / name
+            rows = [row for row in read_lines(path) if row["epoch"] <= last]
+            if path.exists():
+                with self._explained(name):
+                    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+        (self.path / "metrics.csv").unlink(missing_ok=True)
+        if rows := read_lines(
+            self.path / "metrics.jsonl"
+        ):  # the table is made anew from the lines, which are the record
             with open(self.path / "metrics.csv", "w", newline="") as file:
                 table = csv.DictWriter(file, list(rows[0]))
                 table.writeheader()
                 table.writerows(rows)
-        return rows
+        return read_rows(self.path)
 
     def check_room(self, checkpoint_bytes: int, saving: Saving) -> None:
         """Raises `ValueError` if the disk has no room for one checkpoint beside the one before it."""
@@ -175,26 +150,3 @@ class RunFolder(AbstractSink):
             yield
         except OSError as error:
             raise explained(error, self.path / name) from error
-
-
-def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl`; a last line cut short by a kill is left out.
-
-    **Raises:** `ValueError` if the folder holds no metrics, or a line that is not JSON before the last.
-    """
-    file = Path(path) / "metrics.jsonl"
-    if not file.exists():
-        raise ValueError(f"{path} holds no `metrics.jsonl`: it is not the folder of a run, or no epoch has ended yet.")
-    rows, lines = [], file.read_text().splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ValueError(f"Line {number} of {file} is not JSON: {error}.") from error
-    return rows
-
-
-def _lane(config: Config, about: Mapping[str, Any]) -> Lane:
-    settings = _serialise.from_values(config, about["settings"])
-    return Lane(int(about["seed"]), changed(config, settings), settings)

@@ -16,10 +16,9 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 from ..agents import AbstractAgent, AgentSpec, Hypers, Mode
 from ..agents._normalizer import Normalized
 from ..envs import Box
-from ..train import Config, lane_state, Sweep
+from ..train import Config, Trainer
 from ..train._serialise import read
 from ._checkpoint import load_checkpoint, read_about, save_checkpoint
-from ._folder import read_metrics, RunFolder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,6 +44,19 @@ class Policy:
     hypers: Hypers = dataclasses.field(repr=False)
     """The lane's numbers."""
 
+    @classmethod
+    def of(cls, trainer: Trainer, agent: PyTree, hypers: Hypers, **where: Any) -> "Policy":
+        """Of the `agent` part and the `hypers` of a trainer's state; `where` is `lane`, `epoch` and `success`."""
+        return cls(
+            config=trainer.config.to_dict(),
+            spec=trainer.spec,
+            action_space=trainer.env.action_space(trainer.env_params),
+            agent=trainer.agent,
+            state=agent,
+            hypers=hypers,
+            **where,
+        )
+
     @property
     def env(self) -> str:
         """The name of the task it was trained on."""
@@ -58,8 +70,9 @@ class Policy:
     def acting(self) -> Callable[..., Array]:
         """How the run's evaluations act by it: `policy(observation, goal, *, key) -> action in [-1, 1]`, per sample."""
         acting = Config.from_dict(self.config).eval_actions
-        acting = Mode() if acting.needs_critic and not self.has_critic else acting
-        return acting.policy(self.agent, self.state, self.hypers)
+        return (acting if self.has_critic or not acting.needs_critic else Mode()).policy(
+            self.agent, self.state, self.hypers
+        )
 
     @property
     def has_critic(self) -> bool:
@@ -99,29 +112,12 @@ class Policy:
         return ft.partial(act, arrays)
 
 
-def export_policy(run: str | Path, out: str | Path, *, best: bool = False, lane: int | None = None) -> Policy:
-    """Writes one policy of a run to a small folder of its own, for [`deepcrl.load_policy`][].
-
-    **Arguments:**
-
-    - `run`: the run's folder.
-    - `out`: the policy's folder, which must not be there yet.
-    - `best`: the checkpoint with the highest success instead of the newest.
-    - `lane`: which lane; by default the one with the highest success at that checkpoint.
-
-    **Returns:** the policy.
-
-    **Raises:** `ValueError` for a folder without a run or checkpoint, and for a lane that is not there.
-    """
-    policies = load_policies(run, best=best)
-    if lane is not None and not 0 <= lane < len(policies):
-        raise ValueError(f"`lane` must be one of the run's {len(policies)}, from 0; got {lane}.")
-    policy = max(policies, key=lambda policy: policy.success or 0.0) if lane is None else policies[lane]
+def save_policy(policy: Policy, out: str | Path) -> None:
+    """Writes a policy to a folder of its own, which must not be there yet, for [`deepcrl.load_policy`][]."""
     about = {name: getattr(policy, name) for name in ("config", "lane", "epoch", "success")}
     about |= {"kind": "policy", "spec": dataclasses.asdict(policy.spec)}
     about |= {"low": policy.action_space.low.tolist(), "high": policy.action_space.high.tolist()}
     save_checkpoint(out, {"state": _acting_part(policy.state), "hypers": policy.hypers}, about)
-    return policy
 
 
 def load_policy(path: str | Path) -> Policy:
@@ -134,6 +130,8 @@ def load_policy(path: str | Path) -> Policy:
 
     **Raises:** `ValueError` for a folder that holds no policy, or a damaged one.
     """
+    if (Path(path) / "config.json").is_file():
+        raise ValueError(f"{path} is the folder of a run: `deepcrl.open_run({str(path)!r}).policy()` gives its policy.")
     about = read_about(path)
     try:
         if about.get("kind") != "policy":
@@ -151,50 +149,6 @@ def load_policy(path: str | Path) -> Policy:
     loaded = load_checkpoint(path, template)
     state = eqx.combine(loaded["state"], full)
     return Policy(**rest, spec=spec, action_space=space, agent=agent, state=state, hypers=loaded["hypers"])
-
-
-def load_policies(path: str | Path, *, best: bool = True) -> list[Policy]:
-    """The policies of all lanes of a run, or the one of a policy's folder.
-
-    **Arguments:**
-
-    - `path`: a run's folder or a policy's.
-    - `best`: a run's checkpoint with the highest success, or else its newest.
-
-    **Raises:** `ValueError` for a folder that has neither, or no checkpoint yet.
-    """
-    if not (Path(path) / "config.json").is_file():
-        if not (Path(path) / "checkpoint.json").is_file():
-            raise ValueError(f"{path} holds neither a run nor a policy.")
-        return [load_policy(path)]
-    folder = RunFolder.of_run(path)
-    plan, store = folder.read_plan(), folder.store()
-    checkpoint = store.best() if best else store.last()
-    if checkpoint is None:
-        raise ValueError(f"The run {path} has no checkpoint: it saved nothing, or its first epoch has not ended.")
-    programs = Sweep(plan.lanes)
-    # Named as in the whole states, of which these are parts.
-    wanted = tuple({"agent": state.agent, "hypers": state.hypers} for state in programs.shapes())
-    loaded = load_checkpoint(checkpoint, wanted, partial=True)
-    epoch = int(read_about(checkpoint)["epoch"])
-    success = {row["lane"]: row["success_any"] for row in read_metrics(path) if row["epoch"] == epoch}
-    policies = []
-    for place, lane in enumerate(plan.lanes):
-        trainer, learnt = programs.trainer_of(place), lane_state(plan.lanes, loaded, place)
-        policies.append(
-            Policy(
-                config=lane.config.to_dict(),
-                spec=trainer.spec,
-                action_space=trainer.env.action_space(trainer.env_params),
-                lane=place,
-                epoch=epoch,
-                success=success.get(place),
-                agent=trainer.agent,
-                state=learnt["agent"],
-                hypers=learnt["hypers"],
-            )
-        )
-    return policies
 
 
 def _acting_part(state: PyTree) -> PyTree:

@@ -90,12 +90,13 @@ def duration(seconds: float) -> str:
     return f"{hours[0]} h {hours[1]} min" if hours[0] < 24 else f"{days[0]} d {days[1]} h"
 
 
-def print_table(console: Console, rows: Sequence[dict[str, Any]]) -> None:
-    """The last evaluations of each lane, as means over the last five (the paper's way to report) or all there are."""
+def print_table(console: Console, rows: Sequence[dict[str, Any]], settings: Sequence[str] = ()) -> None:
+    """The last evaluations of each lane, as means over the last five (the paper's way to report) or all there are;
+    `settings` are columns that tell lanes apart."""
     columns = ("success_any", "success_end", "time_at_goal", "distance")
     count = min(5, len({row["epoch"] for row in rows}))
     table = Table(title=f"mean of the last {count} evaluations" if count > 1 else "the one evaluation")
-    for name in ("seed", "env steps", *columns):
+    for name in (*settings, "seed", "env steps", *columns):
         table.add_column(name, justify="right")
     for lane in sorted({row["lane"] for row in rows}):
         mine = [row for row in rows if row["lane"] == lane]
@@ -103,5 +104,6 @@ def print_table(console: Console, rows: Sequence[dict[str, Any]]) -> None:
         means = [
             sum(row[name] if row[name] is not None else float("nan") for row in last) / len(last) for name in columns
         ]
-        table.add_row(str(mine[-1]["seed"]), f"{mine[-1]['env_steps']:,}", *(f"{mean:.3f}" for mean in means))
+        told = (str(mine[-1].get(name)) for name in (*settings, "seed"))
+        table.add_row(*told, f"{mine[-1]['env_steps']:,}", *(f"{mean:.3f}" for mean in means))
     console.print(table)

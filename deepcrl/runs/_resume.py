@@ -5,7 +5,7 @@ from typing import Any
 
 from ..train import Config, States
 from ._checkpoint import load_checkpoint, read_about
-from ._folder import Plan
+from ._plan import Plan
 from ._store import CheckpointStore
 
 
@@ -43,8 +43,8 @@ def restore_states(store: CheckpointStore, plan: Plan, template: States) -> tupl
     except (KeyError, TypeError) as error:
         raise ValueError(f"The checkpoint {path} is not of a run: {type(error).__name__}: {error}.") from error
     check_same(then.to_dict(), plan.config.to_dict())
-    if lanes != plan.lanes.table():
-        raise ValueError(f"`lanes` of the run were {lanes}, now they are {plan.lanes.table()}. Put them back.")
+    if lanes != plan.to_dict()["lanes"]:
+        raise ValueError(f"`lanes` of the run were {lanes}, now they are {plan.to_dict()['lanes']}. Put them back.")
     if plan.config.steps_per_epoch != then.steps_per_epoch or plan.config.epochs < epoch:
         raise ValueError(
             f"`total_env_steps` and `epochs` must give epochs of {then.steps_per_epoch} roll-outs and at least {epoch} of "

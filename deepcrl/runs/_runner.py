@@ -25,8 +25,10 @@ from ..train import (
     TrainState,
 )
 from ._alarms import Alarm, alarms
-from ._folder import Plan, RunFolder
+from ._folder import RunFolder
 from ._log import AbstractSink, metric_rows, peak_memory
+from ._measures import Measure, measuring
+from ._plan import engine_of, Plan, read_config_file, read_plan
 from ._progress import EpochProgress, print_header, print_table
 from ._resume import extended, restore_states
 from ._signals import stop_at_signals
@@ -75,14 +77,15 @@ def run(
     overwrite: bool = False,
     saving: Saving | None = None,
     devices: int | Literal["all"] = 1,
+    measures: Sequence[Measure] = (),
     sinks: Sequence[AbstractSink] = (),
     console: Console | None = None,
 ) -> RunResult:
     """Trains all lanes in one program, logging and saving between epochs.
 
     The numbers are those of [`deepcrl.sweep`][]; on a CPU those of each lane alone, bit for bit. The first Ctrl-C (or
-    SIGTERM) ends the run after the epoch in flight, the second ends the process at once, with status 130 (in a notebook
-    it raises `KeyboardInterrupt` when JAX gives back the thread); what was logged and saved is kept, and
+    SIGTERM) ends the run after the epoch in flight, the second ends the process at once, with status 130 (in a notebook it
+    raises `KeyboardInterrupt` when JAX gives back the thread); what was logged and saved is kept, and
     [`deepcrl.runs.resume`][] goes on from it. A lane that diverges stops learning and is marked; the run ends early when no
     lane is left.
 
@@ -96,6 +99,8 @@ def run(
     - `saving`: how often to save, and how much.
     - `devices`: how many devices of this process share the lanes, equally many each; a multiple of the lanes has
         devices share the environments of each lane too. `"all"` takes them all.
+    - `measures`: what else to measure at the end of every epoch: pure functions `measure(trainer, state)` of one lane,
+        whose dictionaries of arrays become columns of the rows, and lines of `measures.jsonl`.
     - `sinks`: where else the metrics go.
     - `console`: where progress is shown, for example `rich.console.Console()`; nowhere by default, but lanes that diverge
         are told by a warning.
@@ -104,6 +109,8 @@ def run(
     before anything is compiled. `OSError`, with the remedy, if the disk fills up.
     """
     lanes = make_lanes(config, seeds=seeds) if lanes is None else lanes
+    if not isinstance(lanes, Lanes):
+        raise TypeError(f"`lanes` must be what `deepcrl.lanes(config, ...)` makes; got {lanes!r}.")
     plan = Plan(config, lanes, Saving() if saving is None else saving)
     programs = _programs(plan, devices)
     folder = None if out is None else RunFolder(out, overwrite=overwrite)
@@ -111,7 +118,7 @@ def run(
         if folder is not None:
             folder.check_room(_checkpoint_bytes(programs, plan.saving), plan.saving)
             folder.begin(plan)
-        return _Loop(programs, plan, folder, sinks, console).run(programs.init, rows=[])
+        return _Loop(programs, plan, folder, measures, sinks, console).run(programs.init, rows=[])
 
 
 def resume(
@@ -119,6 +126,7 @@ def resume(
     *,
     total_env_steps: int | None = None,
     devices: int | Literal["all"] = 1,
+    measures: Sequence[Measure] = (),
     sinks: Sequence[AbstractSink] = (),
     console: Console | None = None,
 ) -> RunResult:
@@ -133,22 +141,27 @@ def resume(
     - `total_env_steps`: a new, higher budget, to train for longer. It is rounded down to whole epochs of the same size.
     - `devices`: as for [`deepcrl.runs.run`][]; not necessarily as many as before. On another number of GPUs, numbers
         differ in the last digits.
-    - `sinks`, `console`: as for [`deepcrl.runs.run`][].
+    - `measures`, `sinks`, `console`: as for [`deepcrl.runs.run`][]; a run does not keep its measures.
 
     **Raises:** `ValueError` for a folder without a run, one in use by another process, a damaged checkpoint, or a
     `config.json` that was changed since the checkpoint in a field that may not change.
     """
     folder = RunFolder.of_run(path)
     with folder.locked():
-        plan = folder.read_plan()
+        plan, engine = read_plan(path), read_config_file(path).get("engine")
         if total_env_steps is not None:
             plan = dataclasses.replace(plan, config=extended(plan.config, total_env_steps))
         programs = _programs(plan, devices)
         found = restore_states(folder.store(), plan, programs.shapes())
         epoch, states = (0, None) if found is None else found
+        if engine not in (None, here := engine_of(plan.config)):
+            told = f"The run began on the engine {engine} and goes on on {here}: its simulations will differ."
+            warnings.warn(
+                told + f" To keep to it: the option engine={engine} of the task.", RuntimeWarning, stacklevel=2
+            )
         if total_env_steps is not None:
             folder.write_plan(plan)
-        loop = _Loop(programs, plan, folder, sinks, console)
+        loop = _Loop(programs, plan, folder, measures, sinks, console)
         return loop.run(programs.init if states is None else lambda: states, rows=folder.keep_epochs(epoch))
 
 
@@ -159,18 +172,17 @@ def _programs(plan: Plan, devices: int | Literal["all"]) -> Sweep:
     return programs
 
 
+def _checkpoint_bytes(programs: Sweep, saving: Saving) -> int:
+    buffers = sum(len(group) * trainer.buffer_bytes() for group, trainer in programs.grouped)
+    return programs.state_bytes() - (0 if saving.save_buffer else buffers)
+
+
 def _diverged_text(diverged: int, lanes: int, states: States) -> str:
-    seen = [jax.device_get(state.obs) for state in states]
-    finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(seen))
+    finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves([state.obs for state in states]))
     what = (
         "a loss or a parameter was not finite" if finite else "the environment shows observations that are not finite"
     )
     return f"{diverged} of {lanes} lane(s) diverged and stopped learning: {what}."
-
-
-def _checkpoint_bytes(programs: Sweep, saving: Saving) -> int:
-    buffers = sum(len(group) * trainer.buffer_bytes() for group, trainer in programs.grouped)
-    return programs.state_bytes() - (0 if saving.save_buffer else buffers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,6 +190,7 @@ class _Loop:
     programs: Sweep
     plan: Plan
     folder: RunFolder | None
+    measures: Sequence[Measure]
     sinks: Sequence[AbstractSink]
     console: Console | None
 
@@ -187,7 +200,7 @@ class _Loop:
         console = Console(quiet=True) if self.console is None else self.console
         for sink in self.sinks:
             sink.start(config, lanes)
-        sinks = [*([] if self.folder is None else [self.folder]), *self.sinks]
+        measure = measuring(self.programs, self.measures)
         store = None if self.folder is None else self.folder.store(self.plan.saving)
         done, before_stop = (rows[-1]["epoch"], rows[-1]["seconds"]) if rows else (0, 0.0)
         known = alarms(rows)
@@ -207,9 +220,8 @@ class _Loop:
                 now = time.perf_counter()
                 measured = self._measured(now - began, now - before)
                 new_rows = metric_rows(metrics, lanes, number, measured)
+                new_rows = self._write(new_rows, measure(states))
                 rows = rows + new_rows
-                for sink in sinks:
-                    sink.write(new_rows)
                 if new := alarms(new_rows, known):
                     known = known + new
                     self._tell(new, known, progress)
@@ -227,8 +239,22 @@ class _Loop:
                 warnings.warn(told, RuntimeWarning, stacklevel=3)
             console.print(f"[bold red]{told}[/bold red]")
         if rows:
-            print_table(console, rows)
+            print_table(console, rows, lanes.settings)
         return result
+
+    def _write(self, rows: list[dict[str, Any]], measured: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of metrics to the folder, what was measured beside them, both together to the sinks."""
+        if clash := sorted(set(measured[0]) & set(rows[0])) if measured else []:
+            raise ValueError(f"Metrics have columns {clash} already. Give the measures' other names.")
+        both = [{**row, **more} for row, more in zip(rows, measured, strict=True)] if measured else rows
+        if self.folder is not None:
+            self.folder.write(rows)
+            if measured:
+                of = [{"epoch": row["epoch"], "lane": row["lane"]} for row in rows]
+                self.folder.write_measures([{**lane, **more} for lane, more in zip(of, measured, strict=True)])
+        for sink in self.sinks:
+            sink.write(both)
+        return both
 
     def _tell(self, new: list[Alarm], known: list[Alarm], progress: EpochProgress) -> None:
         for alarm in new:
@@ -248,7 +274,6 @@ class _Loop:
     def _save(self, store: CheckpointStore, states: States, epoch: int, success: float, last: bool) -> None:
         every = self.plan.saving.save_every
         if every and (last or epoch % every == 0):
-            about = {"config": self.plan.config.to_dict(), "lanes": self.plan.lanes.table()}
-            store.save(states, epoch, success, about)
+            store.save(states, epoch, success, self.plan.to_dict())
         if last:
             store.wait()

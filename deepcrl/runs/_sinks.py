@@ -26,14 +26,17 @@ class TensorBoardSink(AbstractSink):
 
     def start(self, config: Config, lanes: Lanes) -> None:
         """Writes the config as text."""
-        self._writers = [self._open(f"lane_{lane}") for lane in range(len(lanes))]
+        named = [
+            [f"lane_{lane.pop('lane')}", *(f"{name}_{value}" for name, value in lane.items())] for lane in lanes.table()
+        ]
+        self._writers = [self._open("-".join(names)) for names in named]
         self._writers[0].add_text("config", f"```\n{config.to_json()}```", 0)
 
     def write(self, rows: Sequence[dict[str, Any]]) -> None:
         """Adds one point to every curve whose metric is finite; on disk about a second later."""
         for row in rows:
             for name, value in row.items():
-                if name not in _LABELS and value is not None:
+                if name not in _LABELS and isinstance(value, int | float):
                     self._writers[row["lane"]].add_scalar(name, value, row["env_steps"])
 
 
@@ -68,6 +71,6 @@ class WandbSink(AbstractSink):
             f"{name}/lane_{row['lane']}": value
             for row in rows
             for name, value in row.items()
-            if name not in _LABELS and value is not None
+            if name not in _LABELS and isinstance(value, int | float)
         }
         self._run.log({"env_steps": rows[0]["env_steps"], **values}, step=rows[0]["epoch"])

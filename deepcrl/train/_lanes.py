@@ -91,6 +91,11 @@ class Lanes:
             agent = dataclasses.replace(agent, **{"depth": max(depths.values()), **depths})
         return dataclasses.replace(lane.config, agent=agent)
 
+    @property
+    def settings(self) -> list[str]:
+        """The names of the settings that lanes were given."""
+        return list(dict.fromkeys(name for lane in self for name in lane.settings))
+
     def table(self) -> list[dict[str, Any]]:
         """What each lane is: one dictionary per lane of `lane`, `seed` and the settings that it was given."""
         return [{"lane": place, "seed": lane.seed, **lane.settings} for place, lane in enumerate(self)]

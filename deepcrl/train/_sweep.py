@@ -109,6 +109,15 @@ class Sweep:
         """Every lane's policy in fresh episodes; the same states give the same numbers."""
         return self.in_order(self.program("evaluate")(states))
 
+    def measured(self, measure: Callable[[Trainer, TrainState], PyTree]) -> Callable[[States], PyTree]:
+        """The program that computes a pure function of every lane's trainer and state: its arrays, leaves `lane`."""
+
+        def each(states: States) -> tuple[PyTree, ...]:
+            return self._each(lambda trainer, state: _measured(trainer, ft.partial(measure, trainer), state), states)
+
+        program = over_devices(each, self.mesh)
+        return lambda states: self.in_order(program(states))
+
     def __call__(self) -> SweepResult:
         """All epochs of all lanes, as one program."""
         states, metrics = self.program("train")(self._seeds, self._hypers)

@@ -1,2 +1,7 @@
 from ._api import AbstractEngine as AbstractEngine, PhysicsState as PhysicsState
-from ._engines import EngineName as EngineName, ENGINES as ENGINES, make_engine as make_engine
+from ._engines import (
+    default_engine as default_engine,
+    EngineName as EngineName,
+    ENGINES as ENGINES,
+    make_engine as make_engine,
+)
