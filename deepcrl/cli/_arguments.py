@@ -20,7 +20,7 @@ from tyro.constructors import (
 from .._registry import name_of, registered
 from ..agents import AbstractAgent, CRL
 from ..envs import AbstractGoalEnv
-from ..train import EnvOptions
+from ..train import Config, EnvOptions
 from ..train._serialise import classes_in, read
 
 
@@ -28,12 +28,15 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WORDS = {"true": True, "false": False, "none": None}
 
 
-def registry_for(args: Sequence[str]) -> ConstructorRegistry:
-    """How fields are read, given the whole command line: the options of an agent depend on which one it names."""
+def registry_for(args: Sequence[str], base: Config | None = None) -> ConstructorRegistry:
+    """How fields are read, given the whole command line: the options of an agent depend on which one it names, and build on
+    the `base`."""
     registry = ConstructorRegistry()
     registry.primitive_rule(_part_rule)
     registry.primitive_rule(_options_rule)
-    registry.struct_rule(_agent_rule(_agent_named(args)))
+    agent = agent_of(args, base)
+    default: Any = agent() if base is None or type(base.agent) is not agent else base.agent
+    registry.struct_rule(_agent_rule(dataclasses.replace(default)))  # an object of its own: the rule knows it by that
     return registry
 
 
@@ -67,13 +70,16 @@ def _plain_agents() -> dict[str, Any]:
     return {name: agent for name, agent in registered(AbstractAgent).items() if not holds_agent(agent)}
 
 
-def _agent_named(args: Sequence[str]) -> type[AbstractAgent]:
+def agent_of(args: Sequence[str], base: Config | None = None) -> type[AbstractAgent]:
+    """The class of the agent that the command line names, or else of the base's."""
+    if base is not None and last_value(args, "--agent") is None:
+        return type(base.agent)
     return _plain_agents().get(last_value(args, "--agent") or "", CRL)  # an unknown name is refused where it is parsed
 
 
 def option_of_another_agent(args: Sequence[str]) -> str:
     """A sentence on the options that the agent named does not have and another one has; empty if there are none."""
-    mine = _agent_named(args)
+    mine = agent_of(args)
     own = {field.name for field in dataclasses.fields(mine)}  # pyright: ignore[reportArgumentType]
     agents = {name: {field.name for field in dataclasses.fields(agent)} for name, agent in _plain_agents().items()}
     for arg in args:
@@ -84,9 +90,9 @@ def option_of_another_agent(args: Sequence[str]) -> str:
     return ""
 
 
-def _agent_rule(agent: type[AbstractAgent]) -> Any:
+def _agent_rule(default: AbstractAgent) -> Any:
     """`--agent NAME`, and beside it the options of that agent."""
-    default = agent()
+    agent = type(default)
 
     def rule(info: StructTypeInfo) -> StructConstructorSpec | None:
         if not isinstance(info.default, AbstractAgent) or info.default is default:  # the latter: its own fields

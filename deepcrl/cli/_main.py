@@ -2,6 +2,7 @@
 
 import contextlib
 import functools as ft
+import inspect
 import io
 import os
 import re
@@ -18,15 +19,17 @@ from .. import __version__
 from .._errors import check_integer
 from ..envs import UnknownEnvironmentError
 from ..runs._signals import end_process, hear_signals
-from ..train import split_cpu
-from ._arguments import import_modules, last_value, option_of_another_agent, registry_for
+from ..train import Config, split_cpu
+from ._arguments import agent_of, import_modules, last_value, option_of_another_agent, registry_for
 from ._bench import bench
 from ._citation import cite
+from ._config import print_config
 from ._cost import cost_sheet
 from ._envs import list_envs
 from ._plot import plot
 from ._render import render
 from ._runs import evaluate, export, resume
+from ._settings import base_config, split_axes, value_of, with_value
 from ._train import train
 
 
@@ -41,6 +44,7 @@ _COMMANDS = {
     "export": export,
     "plot": plot,
     "render": render,
+    "config": print_config,
     "cost": cost_sheet,
     "bench": bench,
     "envs": list_envs,
@@ -61,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> None:
         try:
             _make_devices(last_value(args, "--devices"))
             args = import_modules(args)
-            status = _version() if args == ["--version"] else _parse(args)()
+            status = _version() if args == ["--version"] else _command(args)()
         except _ERRORS as error:
             Console(stderr=True).print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
             sys.exit(2)
@@ -92,17 +96,32 @@ def _make_devices(asked: str | None) -> None:
             split_cpu(int(asked))
 
 
-def _parse(args: list[str]) -> Callable[[], int | None]:
+def _command(args: list[str]) -> Callable[[], int | None]:
     """The command that the arguments ask for, ready to be called."""
+    args, base = base_config(args)
+    if args[:1] != ["train"]:
+        return _parse(args, base)
+    args, axes = split_axes(args, agent_of(args, base))
+    command = _parse(args, base)
+    if not axes:
+        return command
+    read = lambda field, value: value_of(_parse(with_value(args, field, value), base).keywords["config"], field)
+    return ft.partial(
+        command, settings={field: [read(field, value) for value in values] for field, values in axes.items()}
+    )
+
+
+def _parse(args: list[str], base: Config | None) -> ft.partial[int | None]:
+    """The same of options with one value each, which build on the `base`."""
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             return tyro.extras.subcommand_cli_from_dict(
-                {name: _deferred(command) for name, command in _COMMANDS.items()},
+                {name: _deferred(command, base) for name, command in _COMMANDS.items()},
                 prog="deepcrl",
                 description=_DESCRIPTION,
                 args=args,
-                registry=registry_for(args),
+                registry=registry_for(args, base),
                 config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalRequiredArgs, tyro.conf.DisallowNone),
             )
     except SystemExit:
@@ -113,11 +132,17 @@ def _parse(args: list[str]) -> Callable[[], int | None]:
         raise
 
 
-def _deferred(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The same signature and help; calling it only notes the arguments."""
+def _deferred(command: Callable[..., Any], base: Config | None) -> Callable[..., Any]:
+    """The same signature and help, with `base` as the default config; calling it only notes the arguments."""
 
     @ft.wraps(command)
     def note(*args: Any, **kwargs: Any) -> Callable[[], Any]:
         return ft.partial(command, *args, **kwargs)
 
+    signature = inspect.signature(command)
+    if base is not None and "config" in signature.parameters:
+        config = signature.parameters["config"].replace(default=base)
+        note.__signature__ = signature.replace(  # pyright: ignore[reportAttributeAccessIssue]
+            parameters=list({**signature.parameters, "config": config}.values())
+        )
     return note

@@ -79,7 +79,9 @@ def evaluate(
             units = mine.mean(axis=1) if len(places) > 1 else mine[0]
             low, high = bootstrap_interval(units, seed=seed)
             lanes = "" if len(places) == 1 else "  (" + ", ".join(f"{mean:.3f}" for mean in mine.mean(axis=1)) + ")"
-            console.print(f"{name:12} {units.mean():.3f}  [{low:.3f}, {high:.3f}]{lanes}", markup=False, highlight=False)
+            console.print(
+                f"{name:12} {units.mean():.3f}  [{low:.3f}, {high:.3f}]{lanes}", markup=False, highlight=False
+            )
     over = "lanes" if len(policies) > 1 else "episodes"
     console.print(f"In square brackets: 95 % bootstrap interval of the mean over {over}.", markup=False)
 

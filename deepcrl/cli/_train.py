@@ -1,15 +1,17 @@
 """`deepcrl train`."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 
 from ..envs import PointMaze
 from ..runs import run, RunResult, Saving
-from ..train import Config
+from ..train import Config, lanes
 from ._sinks import extra_sinks
 
 
@@ -25,8 +27,13 @@ def train(
     tensorboard: bool = False,
     wandb: bool = False,
     plots: bool = True,
+    settings: Annotated[Mapping[str, Any], tyro.conf.Suppress] = MappingProxyType({}),
 ) -> int:
     """Train on a task.
+
+    An option of the algorithm or the config with several values makes lanes of one program, every combination with every
+    seed: `--depth 4 16 64 --width 64 256`. `--config FILE` begins with the settings in a TOML or JSON file, such as a run's
+    `config.json`, and `--preset paper` with the published ones of the task; other options change them.
 
     Args:
         config: The settings of the run.
@@ -41,6 +48,7 @@ def train(
         tensorboard: Write events for TensorBoard to the run's folder.
         wandb: Log to Weights & Biases, offline, in the run's folder.
         plots: Draw a learning curve and, for point mazes, trajectories and the critic's value map.
+        settings: Of lanes.
     """
     console = Console()
     if seeds < 1 or first_seed < 0:
@@ -48,7 +56,7 @@ def train(
     out = Path("runs") / f"{config.env}-{time.strftime('%Y%m%d-%H%M%S')}" if out is None else out
     result = run(
         config,
-        seeds=range(first_seed, first_seed + seeds),
+        lanes=lanes(config, seeds=range(first_seed, first_seed + seeds), **settings),
         out=out,
         overwrite=overwrite,
         saving=saving,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._style import COLOURS, new_figure, save, share_limits
+from ._style import COLOURS, LINES, new_figure, save, share_limits
 
 
 LABELS = {
@@ -65,15 +65,15 @@ def plot_learning_curve(
         groups.setdefault(tuple(mine[0][name] for name in by), []).append(mine)
     for axis, name in zip(axes[0], metrics, strict=True):
         for place, (values, alike) in enumerate(groups.items()):
-            colour = COLOURS[place % len(COLOURS)]
+            look = {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
             label = ", ".join(f"{setting} {value}" for setting, value in zip(by, values, strict=True))
             curves = [np.array([np.nan if row[name] is None else row[name] for row in mine], float) for mine in alike]
             steps = np.array([row["env_steps"] for row in alike[0]]) / 1e6
             for curve in curves:
                 alone = {"label": label} if len(curves) == 1 else {"alpha": 0.35}
-                axis.plot(steps, curve, color=colour, linewidth=1.0, **alone)
+                axis.plot(steps, curve, linewidth=1.0, **look, **alone)
             if len(curves) > 1:
-                axis.plot(steps, np.mean(curves, axis=0), color=colour, linewidth=2.2, label=label)
+                axis.plot(steps, np.mean(curves, axis=0), linewidth=2.2, label=label, **look)
         axis.set_xlabel("env steps (millions)")
         axis.set_title(LABELS.get(name, name), fontsize=9)
         axis.set_xlim(left=0.0)

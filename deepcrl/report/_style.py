@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 COLOURS = ("#1f5fa8", "#d1662a", "#3d8f5f", "#8a5bb0", "#b03a5b", "#6b6b6b")
+LINES = ("-", "--", ":", "-.")  # of more groups than colours
 
 
 def new_figure(

@@ -22,11 +22,15 @@ def print_header(console: Console, programs: Sweep) -> None:
         f"{len(programs.lanes)} lane(s){spread}, each {config.actual_env_steps:,} env steps and {config.actual_updates:,} "
         f"updates in {config.epochs} epochs"
     )
-    for lanes, trainer in programs.grouped:
-        sheet, depths = cost(trainer, len(lanes)), depth_fields(trainer.config.agent)
-        built = ", ".join(f"{name.replace('_', ' ')} {depth}" for name, depth in depths.items())
+    for places, trainer in programs.grouped:
+        sheet = cost(trainer, len(places))
+        settings = [programs.lanes.lanes[place].settings for place in places]
+        alike = {name: value for name, value in settings[0].items() if all(of[name] == value for of in settings)}
+        built = ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in (alike or depth_fields(trainer.config.agent)).items()
+        )
         console.print(
-            f"{len(lanes)} of {built or 'no depth'}: {sheet.parameters / 1e6:.2f} M parameters, "
+            f"{len(places)} of {built or 'no depth'}: {sheet.parameters / 1e6:.2f} M parameters, "
             f"{sheet.flops_per_update / 1e9:.2f} GFLOP an update, {sheet.state_bytes / 1e6:.0f} MB of state a lane, "
             f"{sheet.buffer_bytes / 1e6:.0f} MB of it replay buffer"
         )
@@ -97,7 +101,7 @@ def print_table(console: Console, rows: Sequence[dict[str, Any]], settings: Sequ
     count = min(5, len({row["epoch"] for row in rows}))
     table = Table(title=f"mean of the last {count} evaluations" if count > 1 else "the one evaluation")
     for name in (*settings, "seed", "env steps", *columns):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for lane in sorted({row["lane"] for row in rows}):
         mine = [row for row in rows if row["lane"] == lane]
         last = mine[-5:]

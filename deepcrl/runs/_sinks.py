@@ -26,6 +26,7 @@ class TensorBoardSink(AbstractSink):
 
     def start(self, config: Config, lanes: Lanes) -> None:
         """Writes the config as text."""
+        self._labels = {*_LABELS, *lanes.settings}
         named = [
             [f"lane_{lane.pop('lane')}", *(f"{name}_{value}" for name, value in lane.items())] for lane in lanes.table()
         ]
@@ -36,7 +37,7 @@ class TensorBoardSink(AbstractSink):
         """Adds one point to every curve whose metric is finite; on disk about a second later."""
         for row in rows:
             for name, value in row.items():
-                if name not in _LABELS and isinstance(value, int | float):
+                if name not in self._labels and isinstance(value, int | float):
                     self._writers[row["lane"]].add_scalar(name, value, row["env_steps"])
 
 
@@ -61,6 +62,7 @@ class WandbSink(AbstractSink):
 
     def start(self, config: Config, lanes: Lanes) -> None:
         """Begins a run of theirs; a resumed run of ours is a second one of theirs."""
+        self._labels = {*_LABELS, *lanes.settings}
         self._folder.mkdir(parents=True, exist_ok=True)
         settings = {**config.to_dict(), "lanes": lanes.table()}
         self._run = self._wandb.init(project=self._project, mode=self._mode, dir=str(self._folder), config=settings)
@@ -71,6 +73,6 @@ class WandbSink(AbstractSink):
             f"{name}/lane_{row['lane']}": value
             for row in rows
             for name, value in row.items()
-            if name not in _LABELS and isinstance(value, int | float)
+            if name not in self._labels and isinstance(value, int | float)
         }
         self._run.log({"env_steps": rows[0]["env_steps"], **values}, step=rows[0]["epoch"])
