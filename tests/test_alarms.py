@@ -82,15 +82,12 @@ def loud(tmp_path_factory):
 
     from rich.console import Console
 
-    from deepcrl import make_train
+    from deepcrl import lanes
     from deepcrl.runs import run
 
     out, said = tmp_path_factory.mktemp("loud"), io.StringIO()
-    hypers = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), make_train(tiny()).config.hypers())
-    hypers = eqx.tree_at(
-        lambda h: (h.alpha_lr, h.target_entropy), hypers, (jnp.float32([3e-4, 3.0]), jnp.float32([-0.5, 9.0]))
-    )
-    result = run(tiny(), seeds=SEEDS, hypers=hypers, out=out, console=Console(file=said, width=200))
+    two = lanes(tiny(), seeds=SEEDS, alpha_lr=[3e-4, 3.0], target_entropy=[-0.5, 9.0], zipped=True)
+    result = run(tiny(), lanes=two, out=out, console=Console(file=said, width=200))
     return result, out, said.getvalue()
 
 
@@ -129,7 +126,7 @@ def test_a_run_without_alarms_has_no_file_of_them(tmp_path):
 
 def test_a_policy_that_does_one_thing_only_is_dead():
     """By hand: weights of the last layer at zero, biases such that means are 20 and deviations e^-5."""
-    from deepcrl import make_train
+    from deepcrl import lanes, make_train
     from deepcrl.runs import alarms, metric_rows
 
     train = make_train(tiny(agent={"actor_lr": 0.0}))
@@ -138,7 +135,7 @@ def test_a_policy_that_does_one_thing_only_is_dead():
     dead = eqx.tree_at(head, state, (jnp.zeros((4, 8)), jnp.float32([20.0, 20.0, -20.0, -20.0])))
     _, metrics = train.epoch(dead)
     assert float(metrics.action_std) < 1e-3
-    rows = metric_rows(jax.tree.map(lambda leaf: leaf[None], metrics), [0], 1, {})
+    rows = metric_rows(jax.tree.map(lambda leaf: leaf[None], metrics), lanes(tiny()), 1, {})
     assert "policy" in [alarm.kind for alarm in alarms(rows)]
 
 

@@ -35,14 +35,12 @@ def run(tmp_path_factory):
 
 
 def test_train_writes_what_was_asked_for(run):
-    from deepcrl import Config
-    from deepcrl.runs import read_metrics
+    from deepcrl import open_run
 
-    about = json.loads((run / "config.json").read_text())
-    assert Config.from_dict(about["config"]) == tiny()
-    assert about["seeds"] == [3, 4]
-    rows = read_metrics(run)
-    assert [(row["epoch"], row["seed"]) for row in rows] == [(1, 3), (1, 4), (2, 3), (2, 4)]
+    opened = open_run(run)
+    assert opened.config == tiny()
+    assert [lane.seed for lane in opened.lanes] == [3, 4]
+    assert [(row["epoch"], row["seed"]) for row in opened.rows] == [(1, 3), (1, 4), (2, 3), (2, 4)]
 
 
 @pytest.mark.parametrize("name", ["learning_curve.png", "maze.png"])
@@ -186,13 +184,13 @@ def test_settings_reach_the_config(config_of):
 
 
 def test_agents_are_named_and_have_options_of_their_own(config_of):
-    from deepcrl.agents import SAC, TD3
+    from deepcrl.agents import BestOf, SAC, TD3
     from deepcrl.nn import BlockSpec
 
-    args = ["train", "point_u_maze", "--agent", "SAC", "--hindsight", "final", "--tau", "0.01", "--norm", "rms"]
-    assert config_of(*args).agent == SAC(hindsight="final", tau=0.01, trunk=BlockSpec(norm="rms"))
+    args = ["train", "point_u_maze", "--agent", "SAC", "--tau", "0.01", "--norm", "rms"]
+    assert config_of(*args).agent == SAC(tau=0.01, trunk=BlockSpec(norm="rms"))
     config = config_of("train", "point_u_maze", "--agent=TD3", "--no-residual", "--collect-actions", "4")
-    assert (config.agent, config.collect_actions) == (TD3(trunk=BlockSpec(residual=False)), 4)
+    assert (config.agent, config.collect_actions) == (TD3(trunk=BlockSpec(residual=False)), BestOf(4))
 
 
 def test_options_of_the_task_reach_the_config(config_of):
@@ -251,13 +249,70 @@ def test_parts_of_ones_own_are_named_after_their_module_is_imported(config_of, m
     sys.modules.pop("own_parts")
 
 
+@pytest.fixture
+def lanes_of(monkeypatch):
+    """The lanes that a command would train."""
+    from deepcrl.cli import _train
+
+    def instead(config, lanes, **settings):
+        raise StopIteration(lanes)
+
+    monkeypatch.setattr(_train, "run", instead)
+
+    def parse(*args):
+        from deepcrl.cli import main
+
+        with pytest.raises(StopIteration) as reached:
+            main([str(arg) for arg in args])
+        return reached.value.value
+
+    return parse
+
+
+def test_options_with_several_values_make_lanes(lanes_of):
+    from deepcrl import Config, CRL, lanes
+
+    args = ["--depth", 4, 16, "--energy", "l1", "cosine", "--gamma", 0.9, "--seeds", 2, "--first-seed", 7]
+    config = Config(env="point_u_maze", agent=CRL(depth=4, energy="l1", gamma=0.9))
+    energies = [CRL(energy=name).energy for name in ("l1", "cosine")]
+    expected = lanes(config, seeds=(7, 8), depth=(4, 16), energy=energies)
+    assert lanes_of("train", "point_u_maze", *args) == expected
+    assert len(lanes_of("train", "point_u_maze", "--batch-size", 32, 64, 128).table()) == 3
+
+
+def test_one_value_that_is_wrong_is_told_and_nothing_begins(capsys):
+    assert deepcrl("train", "point_u_maze", "--depth", 4, 6) == 2
+    assert "4 or 8" in capsys.readouterr().err
+    assert deepcrl("train", "point_u_maze", "--depth", 4, 4) == 2
+    assert "Two lanes are the same" in one_line_error(capsys)
+
+
+def test_files_and_presets_are_begun_with_and_options_change_them(config_of, run, tmp_path, capsys):
+    import dataclasses
+
+    from deepcrl import Config, GCBC
+
+    told = dataclasses.replace(tiny(), agent=dataclasses.replace(tiny().agent, gamma=0.5))
+    for name, text in (("c.toml", told.to_toml()), ("c.json", told.to_json())):
+        (tmp_path / name).write_text(text)
+        assert config_of("train", "--config", tmp_path / name) == told
+    assert config_of("train", "--config", run) == config_of("train", f"--config={run / 'config.json'}") == tiny()
+    other = config_of("train", "point_u4_maze", "--config", tmp_path / "c.toml", "--width", 16)
+    assert other == dataclasses.replace(told, env="point_u4_maze", agent=dataclasses.replace(told.agent, width=16))
+    paper = Config.paper("point_big_maze")
+    changed = dataclasses.replace(paper, agent=dataclasses.replace(paper.agent, depth=64))
+    assert config_of("train", "point_big_maze", "--preset", "paper", "--depth", "64") == changed
+    assert deepcrl("config", "--config", tmp_path / "c.toml", "--agent", "GCBC") == 0
+    assert Config.from_toml(capsys.readouterr().out) == dataclasses.replace(told, agent=GCBC())
+
+
 WRONG = {
     "unknown task": (["point_u_mase"], "`point_u_maze`"),
     "no task": ([], "TASK"),
     "depth between blocks": (["point_u_maze", "--depth", "6"], "4 or 8"),
     "option that is no option": (["point_u_maze", "--depht", "8"], "--depth"),
     "option without a value": (["point_u_maze", "--env-options", "goals"], "name=value"),
-    "option that the task lacks": (["point_u_maze", "--env-options", "goal=free"], "does not take"),
+    "option that the task lacks": (["point_u_maze", "--env-options", "goal=free"], "It takes ['starts'"),
     "cell in a wall": (["point_u_maze", "--env-options", "goals=0,0"], "Free cells"),
     "broken maze": (["point_maze", "--env-options", "maze=111/1R1/111"], "goal"),
     "unknown agent": (["point_u_maze", "--agent", "PPO"], "'SAC'"),
@@ -273,6 +328,11 @@ WRONG = {
     ),
     "batch too large": (["point_u_maze", "--batch-size", "1000000000"], "batch_size"),
     "budget too small": (["point_u_maze", "--total-env-steps", "10"], "at least"),
+    "file that is no config": (["--config", __file__], "neither the TOML nor the JSON of a config"),
+    "unknown preset": (["point_u_maze", "--preset", "papre"], "Did you mean `paper`"),
+    "preset of no task": (["--preset", "paper"], "A preset is one of a task"),
+    "no devices": (["point_u_maze", "--devices", "0"], "`devices` must be at least 1"),
+    "seed too large": (["point_u_maze", "--first-seed", "4294967296"], "must be in [0, 2^32)"),
     "no seeds": (["point_u_maze", "--seeds", "0"], "`seeds` must be at least 1"),
     "buffer too large": (["point_u_maze", "--buffer-length", "1000000000"], "Lower `buffer_length`"),
 }
@@ -336,7 +396,7 @@ def test_ctrl_c_ends_with_status_130_and_whole_lines(run, tmp_path):
     assert text.endswith("\n")
     rows = [json.loads(line) for line in text.splitlines()]
     assert len(rows) % 2 == 0 and 2 <= len(rows) < 40_000
-    assert json.loads((out / "config.json").read_text())["seeds"] == [0, 1]
+    assert [lane["seed"] for lane in json.loads((out / "config.json").read_text())["lanes"]] == [0, 1]
 
 
 def test_compiled_programs_are_kept_unless_told_otherwise(monkeypatch, tmp_path):

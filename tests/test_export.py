@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from strategies import corner, fresh_state, tiny, unchecked
+from strategies import fresh_state, tiny, unchecked
 
 
 SEEDS = (0, 5)
-DEPTH, WIDTH = 4, 5  # in networks that are built for 8 of each
+DEPTH, WIDTH = 4, 5  # not those of the config
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +26,9 @@ def run(tmp_path_factory):
     from deepcrl.runs import run
 
     config = tiny()
-    hypers = lanes(config, seeds=SEEDS, depth=[DEPTH], width=[WIDTH]).hypers
+    few = lanes(config, seeds=SEEDS, depth=[DEPTH], width=[WIDTH])
     out = tmp_path_factory.mktemp("export") / "run"
-    return run(config, seeds=SEEDS, hypers=hypers, out=out), out
+    return run(config, lanes=few, out=out), out
 
 
 @pytest.fixture
@@ -49,12 +49,9 @@ def test_an_exported_policy_acts_as_the_run_s_own(run, tmp_path, lane):
     policy = deepcrl.load_policy(tmp_path / "policy")
     assert (policy.env, policy.lane, policy.epoch) == ("point_u_maze", lane, 2)
     assert policy.success == result.rows[-2 + lane]["success_any"]
-    assert (policy.hypers.actor_depth, policy.hypers.width) == (DEPTH, WIDTH)
-
-    small = result.trainer.at_size(DEPTH, DEPTH, WIDTH)
-    state = jax.tree.map(lambda leaf: leaf[lane], result.state)
-    state = dataclasses.replace(state, hypers=dataclasses.replace(state.hypers, width=None))
-    own = small.policy(corner(state, small.lane_shapes()))
+    assert (policy.agent.depth, policy.agent.width) == (DEPTH, WIDTH)
+    assert len(repr(policy)) < 2000 and "Array" not in repr(policy.agent)
+    own = result.trainer.policy(result.state(lane))
     space = result.trainer.env.action_space(result.trainer.env_params)
     for seed in range(5):
         observation = jr.normal(jr.key(seed), (policy.spec.observation_size,))
@@ -63,6 +60,9 @@ def test_an_exported_policy_acts_as_the_run_s_own(run, tmp_path, lane):
         np.testing.assert_allclose(action, space.from_unit(own(observation, goal, key=jr.key(0))), rtol=1e-5, atol=1e-6)
         np.testing.assert_array_equal(action, given(observation, goal))
         np.testing.assert_array_equal(action, policy(observation.tolist(), goal.tolist()))
+        np.testing.assert_allclose(
+            space.from_unit(policy.acting()(observation, goal, key=jr.key(1))), action, rtol=1e-5
+        )
 
 
 def test_it_holds_the_actor_alone(policy_folder):
@@ -101,10 +101,11 @@ def test_it_needs_no_environment_and_no_run(policy_folder, tmp_path):
 
 
 def test_the_best_lane_and_the_best_checkpoint_are_chosen(run, tmp_path):
-    from deepcrl.runs import export_policy, RunFolder
+    from deepcrl import open_run
+    from deepcrl.runs import export_policy
 
     result, out = run
-    best_epoch = int(RunFolder.of_run(out).store().best().name.removeprefix("epoch_"))
+    best_epoch = int(open_run(out).checkpoint("best").name.removeprefix("epoch_"))
     by_epoch = {epoch: [row["success_any"] for row in result.rows if row["epoch"] == epoch] for epoch in (1, 2)}
     assert np.mean(by_epoch[best_epoch]) == max(np.mean(values) for values in by_epoch.values())
     policy = export_policy(out, tmp_path / "best", best=True)
@@ -126,9 +127,11 @@ def test_what_is_no_policy_is_refused(run, tmp_path):
     with pytest.raises(ValueError, match="neither a run nor a policy"):
         load_policies(tmp_path)
     with pytest.raises(ValueError, match=r"holds no policy\. Write one by `deepcrl export"):
-        deepcrl.load_policy(RunFolder.of_run(run[1]).store().last())
+        deepcrl.load_policy(deepcrl.open_run(run[1]).checkpoint())
+    with pytest.raises(ValueError, match=r"is the folder of a run: `deepcrl\.open_run\(.*\)\.policy\(\)`"):
+        deepcrl.load_policy(run[1])
     fresh = RunFolder(tmp_path / "fresh")
-    fresh.start(tiny(), [0])
+    fresh.start(tiny(), deepcrl.lanes(tiny()))
     with pytest.raises(ValueError, match="has no checkpoint"):
         export_policy(tmp_path / "fresh", tmp_path / "policy")
 
@@ -172,7 +175,7 @@ def test_outcomes_are_those_of_the_library_s_evaluation(run, outcomes):
         lambda state: evaluate(trainer.eval_env, trainer.eval_env_params, trainer.policy(state), 64, key=jr.key(1))
     )
     for lane in range(2):
-        metrics = measure(jax.tree.map(lambda leaf: leaf[lane], result.state))  # noqa: B023
+        metrics = measure(result.state(lane))
         for name in ("success_any", "success_end"):
             np.testing.assert_allclose(outcomes[name][lane].mean(), getattr(metrics, name), atol=0.05)
         assert set(np.unique(outcomes["success_any"])) <= {0.0, 1.0}

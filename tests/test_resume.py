@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -20,7 +19,7 @@ from strategies import tiny
 
 
 EPOCHS = 4
-SEEDS = (0, 5, 0, 5)
+LANES = 4
 
 
 def config(epochs=EPOCHS):
@@ -28,29 +27,33 @@ def config(epochs=EPOCHS):
 
 
 @pytest.fixture(scope="module")
-def hypers():
-    """Four lanes of different numbers, all of depth 4 and width 5 in networks built for 8."""
+def four():
+    """Lanes of different seeds and numbers."""
+    return four_of(config())
+
+
+def four_of(config):
     from deepcrl import lanes
 
-    return lanes(config(), seeds=[0, 5], depth=[4], width=[5], critic_lr=[3e-4, 1e-3]).hypers
+    return lanes(config, seeds=[0, 5], critic_lr=[3e-4, 1e-3])
 
 
 @pytest.fixture(scope="module")
-def straight(hypers, tmp_path_factory):
+def straight(four, tmp_path_factory):
     """The undisturbed run, with its folder."""
     from deepcrl.runs import run
 
     out = tmp_path_factory.mktemp("straight")
-    return run(config(), seeds=SEEDS, hypers=hypers, out=out), out
+    return run(config(), lanes=four, out=out), out
 
 
 @pytest.fixture(scope="module")
-def stopped(hypers, tmp_path_factory):
+def stopped(four, tmp_path_factory):
     """The folder of the same run, stopped after two epochs."""
     from deepcrl.runs import AbstractSink, run
 
     class Stop(AbstractSink):
-        def start(self, config, seeds):
+        def start(self, config, lanes):
             pass
 
         def write(self, rows):
@@ -58,8 +61,8 @@ def stopped(hypers, tmp_path_factory):
                 signal.raise_signal(signal.SIGTERM)
 
     out = tmp_path_factory.mktemp("stopped")
-    result = run(config(), seeds=SEEDS, hypers=hypers, out=out, sinks=[Stop()])
-    assert result.interrupted and len(result.rows) == 2 * len(SEEDS)
+    result = run(config(), lanes=four, out=out, sinks=[Stop()])
+    assert result.interrupted and len(result.rows) == 2 * LANES
     return out
 
 
@@ -87,10 +90,10 @@ def same_states(a, b):
 
 
 def same_runs(folder, straight):
-    from deepcrl.runs import read_metrics
+    from deepcrl.runs._rows import read_rows
 
     result, out = straight
-    assert timeless(read_metrics(folder)) == timeless(read_metrics(out)) == timeless(result.rows)
+    assert timeless(read_rows(folder)) == timeless(read_rows(out)) == timeless(result.rows)
     assert table(folder) == table(out)
 
 
@@ -103,7 +106,7 @@ def test_lanes_of_different_numbers_go_on_bit_for_bit(copy, straight):
     result = resume(copy)
     assert not result.interrupted and result.diverged == []
     same_runs(copy, straight)
-    same_states(result.state, straight[0].state)
+    same_states(result.states, straight[0].states)
     assert result.rows[-1]["seconds"] > result.rows[0]["seconds"] > 0
 
 
@@ -115,10 +118,10 @@ def test_lanes_of_different_depth_go_on_bit_for_bit(tmp_path):
 
     jax.config.update("jax_disable_most_optimizations", True)  # it compiles more than it runs
     long, short = (tiny(agent={"depth": 16}, epochs=n, total_env_steps=80 + 40 * n) for n in (4, 2))
-    seeds, hypers = lanes(long, seeds=[0], depth=[4, 8, 12, 16])
-    straight = run(long, seeds=seeds.tolist(), hypers=hypers, out=tmp_path / "straight")
-    run(short, seeds=seeds.tolist(), hypers=hypers, out=tmp_path / "stopped")
-    same_states(resume(tmp_path / "stopped", total_env_steps=long.total_env_steps).state, straight.state)
+    several = [lanes(config, depth=[4, 8, 12, 16]) for config in (long, short)]
+    straight = run(long, lanes=several[0], out=tmp_path / "straight")
+    run(short, lanes=several[1], out=tmp_path / "stopped")
+    same_states(resume(tmp_path / "stopped", total_env_steps=long.total_env_steps).states, straight.states)
     same_runs(tmp_path / "stopped", (straight, tmp_path / "straight"))
 
 
@@ -131,7 +134,7 @@ def test_rows_behind_the_checkpoint_are_dropped_and_computed_again(copy, straigh
         file.write('{"epoch": 3, "la')
     (copy / "metrics.csv").write_text("half a")
     (copy / "checkpoints" / "epoch_000002.unfinished").mkdir()
-    same_states(resume(copy).state, straight[0].state)
+    same_states(resume(copy).states, straight[0].states)
     same_runs(copy, straight)
 
 
@@ -139,7 +142,7 @@ def test_before_the_first_checkpoint_it_begins_again(copy, straight):
     from deepcrl.runs import resume
 
     shutil.rmtree(copy / "checkpoints")
-    same_states(resume(copy).state, straight[0].state)
+    same_states(resume(copy).states, straight[0].states)
     same_runs(copy, straight)
 
 
@@ -150,32 +153,32 @@ def test_a_finished_run_stays_as_it_is(straight):
     before = (out / "metrics.jsonl").read_bytes()
     again = resume(out)
     assert again.rows == result.rows
-    same_states(again.state, result.state)
+    same_states(again.states, result.states)
     assert (out / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_longer_run_begins_as_the_shorter_one_and_ends_as_if_planned(hypers, straight, tmp_path):
+def test_a_longer_run_begins_as_the_shorter_one_and_ends_as_if_planned(four, straight, tmp_path):
     from deepcrl import Config
     from deepcrl.runs import resume, run
 
-    run(config(epochs=2), seeds=SEEDS, hypers=hypers, out=tmp_path)
+    run(config(epochs=2), lanes=four_of(config(epochs=2)), out=tmp_path)
     result = resume(tmp_path, total_env_steps=config().total_env_steps + 39)  # 39: not a whole epoch, left out
-    same_states(result.state, straight[0].state)
+    same_states(result.states, straight[0].states)
     same_runs(tmp_path, straight)
     assert Config.from_dict(json.loads((tmp_path / "config.json").read_text())["config"]) == config()
 
 
-def test_without_any_checkpoint_saved_nothing_is_written_but_metrics(hypers, tmp_path):
+def test_without_any_checkpoint_saved_nothing_is_written_but_metrics(four, tmp_path):
     from deepcrl.runs import run, Saving
 
-    run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_every=0))
+    run(config(), lanes=four, out=tmp_path, saving=Saving(save_every=0))
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_a_rarer_save_still_saves_the_last_epoch(hypers, straight, tmp_path):
+def test_a_rarer_save_still_saves_the_last_epoch(four, straight, tmp_path):
     from deepcrl.runs import run, RunFolder, Saving
 
-    run(config(), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_every=3, keep_last=9))
+    run(config(), lanes=four, out=tmp_path, saving=Saving(save_every=3, keep_last=9))
     assert RunFolder.of_run(tmp_path).store().epochs() == [3, 4]
 
 
@@ -192,7 +195,7 @@ def test_a_run_of_a_version_that_had_fewer_fields_goes_on(copy, straight):
     del document["digest"]
     document["digest"] = hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
     file.write_text(json.dumps(document))
-    same_states(resume(copy).state, straight[0].state)
+    same_states(resume(copy).states, straight[0].states)
 
 
 # What is refused
@@ -217,7 +220,10 @@ def edit(copy):
         (lambda about: about["config"].update(batch_size=9), r"`batch_size` was 8 when .* is 9 in `config\.json`"),
         (lambda about: about["config"]["agent"].update(gamma=0.5), r"`agent\.gamma` was 0\.99 .* is 0\.5"),
         (lambda about: about["config"].update(eval_env="point_u4_maze"), "`eval_env` was None"),
-        (lambda about: about.update(seeds=[0, 5, 0, 6]), r"`seeds` of the run were \[0, 5, 0, 5\]"),
+        (
+            lambda about: about["lanes"][3].update(seed=6),
+            r"`lanes` of the run were .*'seed': 5.*now they are .*'seed': 6",
+        ),
         (lambda about: about["config"].update(total_env_steps=800), "epochs of 1 roll-outs"),
         (lambda about: about["config"].update(epochs=1, total_env_steps=120), "at least 2 of them"),
         (lambda about: about.pop("config"), "is not a run's: KeyError"),
@@ -250,13 +256,13 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_serves(copy, stra
     with pytest.raises(ValueError, match=r"epoch_000002 is damaged.*Remove the folder to go on from the one before"):
         resume(copy)
     shutil.rmtree(copy / "checkpoints" / "epoch_000002")
-    same_states(resume(copy).state, straight[0].state)
+    same_states(resume(copy).states, straight[0].states)
 
 
-def test_a_run_saved_without_its_buffer_is_refused(hypers, tmp_path):
+def test_a_run_saved_without_its_buffer_is_refused(four, tmp_path):
     from deepcrl.runs import resume, run, Saving
 
-    run(config(epochs=2), seeds=SEEDS, hypers=hypers, out=tmp_path, saving=Saving(save_buffer=False))
+    run(config(epochs=2), lanes=four_of(config(epochs=2)), out=tmp_path, saving=Saving(save_buffer=False))
     with pytest.raises(ValueError, match="saved without the replay buffer"):
         resume(tmp_path, total_env_steps=1000)
 
@@ -273,14 +279,16 @@ def test_a_folder_without_a_run_and_one_in_use_are_refused(copy, tmp_path):
 # Lanes that diverge
 
 
-def test_a_run_whose_lanes_all_diverged_ends_and_says_so(hypers, tmp_path):
-    from deepcrl.runs import read_metrics, run
+def test_a_run_whose_lanes_all_diverged_ends_and_says_so(tmp_path):
+    from deepcrl import lanes
+    from deepcrl.runs import run
+    from deepcrl.runs._rows import read_rows
 
-    poison = eqx.tree_at(lambda h: h.critic_lr, hypers, jnp.full_like(hypers.critic_lr, jnp.nan))
+    poison = lanes(config(), seeds=[0, 5], critic_lr=[1e38, 3e38])
     with pytest.warns(RuntimeWarning, match=r"4 of 4 lane\(s\) diverged .* a loss or a parameter"):
-        result = run(config(), seeds=SEEDS, hypers=poison, out=tmp_path)
+        result = run(config(), lanes=poison, out=tmp_path)
     assert result.diverged == [0, 1, 2, 3]
-    assert [row["epoch"] for row in read_metrics(tmp_path)] == [1] * len(SEEDS)
+    assert [row["epoch"] for row in read_rows(tmp_path)] == [1] * LANES
 
 
 # Devices
@@ -290,19 +298,16 @@ RESTORE = """
 import sys
 import jax, jax.numpy as jnp, jax.random as jr, numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from deepcrl import make_train
-from deepcrl.runs import load_checkpoint, RunFolder
-from deepcrl.runs._runner import initial_shapes
+from deepcrl import open_run
+from deepcrl.runs import load_checkpoint
 
 assert len(jax.devices()) == 4
-folder = RunFolder.of_run(sys.argv[1])
-plan = folder.read_plan()
-trainer = make_train(plan.config)
-one = initial_shapes(trainer, plan)
+opened = open_run(sys.argv[1])
+(one,), trainer = opened.sweep.shapes(), opened.trainer
 lane = NamedSharding(Mesh(np.asarray(jax.devices()), ("lane",)), PartitionSpec("lane"))
 four = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lane), one)
-path = folder.store().last()
-here, spread = load_checkpoint(path, one), load_checkpoint(path, four)
+path = opened.checkpoint()
+(here,), (spread,) = load_checkpoint(path, (one,)), load_checkpoint(path, (four,))
 for a, b in zip(jax.tree.leaves(here), jax.tree.leaves(spread), strict=True):
     assert len(b.sharding.device_set) == 4 and len(a.sharding.device_set) == 1, b.sharding
     if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
@@ -339,7 +344,8 @@ def test_four_lanes_of_one_device_go_on_on_four(stopped):
 def killed_run(tmp_path, epochs, kills, seed):
     """A run of one lane, killed and resumed, and the same run undisturbed, whose programs the others load."""
     from deepcrl.cli import main
-    from deepcrl.runs import read_metrics, RunFolder
+    from deepcrl.runs import RunFolder
+    from deepcrl.runs._rows import read_rows
 
     sizes = (
         "--width 8 --depth 8 --repr-dim 8 --num-envs 4 --rollout-length 10 --episode-length 20 --buffer-length 40 "
@@ -353,7 +359,7 @@ def killed_run(tmp_path, epochs, kills, seed):
     status, seen = chain(tmp_path / "killed", [*args, tmp_path / "killed"], log, kills, seed)
     assert status == 0, log.read_text()
 
-    assert timeless(read_metrics(tmp_path / "killed")) == timeless(read_metrics(tmp_path / "straight"))
+    assert timeless(read_rows(tmp_path / "killed")) == timeless(read_rows(tmp_path / "straight"))
     assert table(tmp_path / "killed") == table(tmp_path / "straight")
     digests = []
     for name in ("killed", "straight"):
@@ -367,13 +373,10 @@ def killed_run(tmp_path, epochs, kills, seed):
 
 
 def leaf_bytes(folder, path):
-    from deepcrl import make_train
-    from deepcrl.runs import load_checkpoint, RunFolder
-    from deepcrl.runs._runner import initial_shapes
+    from deepcrl import open_run
+    from deepcrl.runs import load_checkpoint
 
-    plan = RunFolder.of_run(folder).read_plan()
-    trainer = make_train(plan.config)
-    state = load_checkpoint(path, initial_shapes(trainer, plan))
+    state = load_checkpoint(path, open_run(folder).sweep.shapes())
     data = jax.tree.map(lambda x: jr.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, state)
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(data)]
 

@@ -14,6 +14,7 @@ import types
 
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import pytest
 from rich.console import Console
@@ -37,8 +38,8 @@ def make_recorder(at_write=lambda: None):
         def __init__(self):
             self.starts, self.writes = [], []
 
-        def start(self, config, seeds):
-            self.starts.append((config, list(seeds)))
+        def start(self, config, lanes):
+            self.starts.append((config, [lane.seed for lane in lanes]))
 
         def write(self, rows):
             self.writes.append(list(rows))
@@ -56,7 +57,13 @@ def folder(tmp_path_factory):
 def done(recorder, folder):
     from deepcrl.runs import run
 
-    return run(tiny(), seeds=SEEDS, out=folder, sinks=[recorder])
+    return run(tiny(), seeds=SEEDS, out=folder, sinks=[recorder], measures=[depth_and_noise])
+
+
+def depth_and_noise(trainer, state):
+    """A measure: what the trainer knows, what the state holds, and an array with a hole."""
+    steps = state.env_steps.astype(jnp.float32)
+    return {"half_steps": 0.5 * steps, "pair": jnp.stack([jnp.float32(trainer.spec.goal_size), jnp.float32(jnp.nan)])}
 
 
 def flat(metrics, epoch):
@@ -76,7 +83,8 @@ def test_the_config_file_gives_back_the_run(done, folder):
 
     about = json.loads((folder / "config.json").read_text())
     assert Config.from_dict(about["config"]) == tiny()
-    assert about["seeds"] == list(SEEDS)
+    assert [lane["seed"] for lane in about["lanes"]] == list(SEEDS)
+    assert about["engine"] is None  # nothing is simulated
     assert about["versions"]["jax"] == jax.__version__
     assert set(about) >= {"config", "seeds", "versions", "python", "device"}
 
@@ -85,7 +93,13 @@ def test_there_is_one_row_per_epoch_and_lane(done, folder):
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert [(row["epoch"], row["lane"], row["seed"]) for row in rows] == [(1, 0, 0), (1, 1, 5), (2, 0, 0), (2, 1, 5)]
-    assert rows == done.rows
+    assert rows == [{n: value for n, value in row.items() if n not in ("half_steps", "pair")} for row in done.rows]
+    measured = [json.loads(line) for line in (folder / "measures.jsonl").read_text().splitlines()]
+    assert measured == [
+        {"epoch": e, "lane": lane, "half_steps": steps / 2, "pair": [2.0, None]}
+        for e, steps in ((1, 240), (2, 400))
+        for lane in (0, 1)
+    ]
     assert not done.interrupted
     config = tiny()
     assert (
@@ -105,18 +119,30 @@ def test_the_numbers_are_those_of_make_train(done):
         for epoch in range(EPOCHS):
             row = done.rows[epoch * len(SEEDS) + index]
             columns = flat(result.metrics, epoch)
-            assert set(row) == {"epoch", "lane", "seed", *WALL_CLOCK, *columns}
+            assert set(row) == {"epoch", "lane", "seed", *WALL_CLOCK, *columns, "half_steps", "pair"}
             for name, value in columns.items():
                 atol = 0.13 if name.endswith("accuracy") else 1e-5  # rounding decides ties, which accuracy counts
                 np.testing.assert_allclose(row[name], value, rtol=1e-5, atol=atol, err_msg=name)
-        np.testing.assert_allclose(done.state.agent.log_alpha[index], result.state.agent.log_alpha, atol=1e-5)
+        np.testing.assert_allclose(done.state(index).agent.log_alpha, result.state.agent.log_alpha, atol=1e-5)
     assert {"success_any", "critic/loss", "actor/entropy", "alpha/alpha"} < set(done.rows[0])
 
 
-def test_read_metrics_reads_them_back(done, folder):
-    from deepcrl.runs import read_metrics
+def test_an_opened_run_gives_all_of_it_back(done, folder):
+    from deepcrl import open_run
 
-    assert read_metrics(folder) == read_metrics(str(folder)) == done.rows
+    opened = open_run(str(folder))
+    assert (opened.config, opened.lanes, opened.rows, opened.epochs) == (tiny(), done.sweep.lanes, done.rows, [1, 2])
+    assert opened.trainer.spec == done.trainer.spec
+    for lane in range(len(SEEDS)):
+        for own, kept in zip(jax.tree.leaves(done.state(lane)), jax.tree.leaves(opened.state(lane)), strict=True):
+            own, kept = (jr.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in (own, kept))
+            np.testing.assert_array_equal(own, kept)
+    assert int(opened.state(1, epoch=1).env_steps) == 240 < int(opened.state(1, epoch="last").env_steps)
+    assert (opened.policy(1, epoch=1).lane, opened.policy(1, epoch=1).epoch) == (1, 1)
+    with pytest.raises(ValueError, match=r"no checkpoint of epoch 3; it has those of \[1, 2\]"):
+        opened.state(epoch=3)
+    with pytest.raises(ValueError, match="one of the run's 2, from 0; got 2"):
+        opened.state(2)
 
 
 def test_the_table_holds_the_same(done, folder):
@@ -124,7 +150,7 @@ def test_the_table_holds_the_same(done, folder):
         table = list(csv.DictReader(file))
     assert [row["seed"] for row in table] == ["0", "5"] * EPOCHS
     for line, row in zip(table, done.rows, strict=True):
-        assert {name: str(value) for name, value in row.items()} == line
+        assert {name: str(value) for name, value in row.items() if name not in ("half_steps", "pair")} == line
 
 
 def test_a_sink_of_ones_own_sees_everything_once(done, recorder):
@@ -134,7 +160,7 @@ def test_a_sink_of_ones_own_sees_everything_once(done, recorder):
 
 
 def test_numbers_that_are_not_finite_are_null_in_valid_json():
-    from deepcrl import Metrics
+    from deepcrl import lanes, Metrics
     from deepcrl.eval import EvalMetrics
     from deepcrl.runs import metric_rows
 
@@ -144,7 +170,8 @@ def test_numbers_that_are_not_finite_are_null_in_valid_json():
         return Metrics(**counts, action_std=value, agent={"loss": value}, evaluation=EvalMetrics(*[value] * 6))
 
     values = [math.nan, math.inf, -math.inf, 0.5]
-    rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), [1, 2, 3, 4], epoch=3, measured={"seconds": 0.123})
+    four = lanes(tiny(), seeds=[1, 2, 3, 4])
+    rows = metric_rows(jax.vmap(of)(jnp.asarray(values)), four, epoch=3, measured={"seconds": 0.123})
     assert [row["success_any"] for row in rows] == [None, None, None, 0.5]
     assert [row["seed"] for row in rows] == [1, 2, 3, 4]
     assert {row["epoch"] for row in rows} == {3} and {row["env_steps"] for row in rows} == {7}
@@ -162,8 +189,8 @@ def no_training(monkeypatch):
     def traced(*_):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(Trainer, "init", traced)
-    monkeypatch.setattr(Trainer, "_epoch_lane", traced)
+    monkeypatch.setattr(Trainer, "prefill", traced)
+    monkeypatch.setattr(Trainer, "one_epoch", traced)
 
 
 @pytest.fixture
@@ -198,10 +225,11 @@ def test_a_disk_too_small_is_refused_with_the_remedies(run_in, tmp_path, monkeyp
 
 
 def test_a_disk_that_fills_up_ends_the_run_with_the_remedy(tmp_path, monkeypatch):
+    from deepcrl import lanes
     from deepcrl.runs import RunFolder
 
     folder = RunFolder(tmp_path)
-    folder.start(tiny(), [0])
+    folder.start(tiny(), lanes(tiny()))
     folder.write([{"epoch": 1}])
 
     def full(descriptor):
@@ -243,63 +271,65 @@ def test_no_seeds_are_refused(run_in, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_lanes_that_do_not_fit_are_refused_before_the_folder_is_touched(run_in, tmp_path):
-    with pytest.raises(MemoryError, match=r"100000000000 lane\(s\)"):
-        run_in(tmp_path / "run", seeds=range(10**11))
+def test_lanes_that_do_not_fit_are_refused_before_the_folder_is_touched(run_in, tmp_path, monkeypatch):
+    from deepcrl.train import _trainer
+
+    monkeypatch.setattr(_trainer, "available_memory", lambda: 10)
+    with pytest.raises(MemoryError, match=r"lane"):
+        run_in(tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_overwriting_replaces_the_runs_files_and_no_others(tmp_path):
-    from deepcrl.runs import read_metrics, RunFolder
+    from deepcrl import lanes
+    from deepcrl.runs import RunFolder
+    from deepcrl.runs._rows import read_lines
 
     (tmp_path / "notes.txt").write_text("mine")
     for number in (1, 2):
         folder = RunFolder(tmp_path, overwrite=True)
-        folder.start(tiny(epochs=number), seeds=[number])
+        folder.start(tiny(epochs=number), lanes(tiny(), seeds=[number]))
         folder.write([{"epoch": number}])
-    assert read_metrics(tmp_path) == [{"epoch": 2}]
-    assert json.loads((tmp_path / "config.json").read_text())["seeds"] == [2]
+    assert read_lines(tmp_path / "metrics.jsonl") == [{"epoch": 2}]
+    assert json.loads((tmp_path / "config.json").read_text())["lanes"] == [{"seed": 2, "settings": {}}]
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 # Reading what a kill left
 
 
-def test_a_last_line_cut_short_is_left_out(tmp_path):
-    from deepcrl.runs import read_metrics
+def test_rows_of_other_files_join_and_a_last_line_cut_short_is_left_out(tmp_path):
+    from deepcrl.runs._rows import read_rows
 
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
-    assert read_metrics(tmp_path) == [{"epoch": 1}, {"epoch": 2}]
+    assert read_rows(tmp_path) == []
+    (tmp_path / "metrics.jsonl").write_text('{"epoch": 2, "lane": 0, "a": 1}\n{"epoch": 1, "lane": 0, "a": 2}\n{"epo')
+    more = ({"epoch": 1, "lane": 0, "b": [3]}, {"epoch": 9, "lane": 0, "b": 4}, {"c": 5})
+    (tmp_path / "measures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in more))
+    assert read_rows(tmp_path) == [{"epoch": 1, "lane": 0, "a": 2, "b": [3]}, {"epoch": 2, "lane": 0, "a": 1}]
 
 
 def test_a_broken_line_before_the_last_is_an_error(tmp_path):
-    from deepcrl.runs import read_metrics
+    from deepcrl.runs._rows import read_rows
 
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epo\n{"epoch": 3}\n')
-    with pytest.raises(ValueError, match=r"Line 2 of .*metrics.jsonl is not JSON"):
-        read_metrics(tmp_path)
-
-
-def test_a_folder_without_metrics_is_an_error(tmp_path):
-    from deepcrl.runs import read_metrics
-
-    with pytest.raises(ValueError, match=r"holds no `metrics.jsonl`"):
-        read_metrics(tmp_path)
+    with pytest.raises(ValueError, match=r"Line 2 of .*metrics.jsonl is not a row of JSON"):
+        read_rows(tmp_path)
 
 
 # Ctrl-C
 
 
 def test_ctrl_c_ends_the_run_after_the_epoch_and_keeps_what_was_logged(tmp_path):
-    from deepcrl.runs import read_metrics, run
+    from deepcrl import open_run
+    from deepcrl.runs import run
 
     handler = signal.getsignal(signal.SIGINT)
     sink = make_recorder(at_write=lambda: signal.raise_signal(signal.SIGINT))
     result = run(tiny(), seeds=SEEDS, out=tmp_path, sinks=[sink])
     assert result.interrupted
     assert [row["epoch"] for row in result.rows] == [1, 1]
-    assert read_metrics(tmp_path) == result.rows
-    np.testing.assert_array_equal(result.state.env_steps, 240)
+    assert open_run(tmp_path).rows == result.rows
+    assert int(result.state(1).env_steps) == 240
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -347,9 +377,9 @@ def test_lanes_that_diverged_are_told_with_what_was_not_finite():
     from deepcrl.runs._runner import _diverged_text
 
     state = types.SimpleNamespace(obs={"goal": jnp.ones(3), "observation": jnp.zeros((2, 4))})
-    assert "1 of 2 lane(s) diverged and stopped learning: a loss" in _diverged_text(1, 2, state)
+    assert "1 of 2 lane(s) diverged and stopped learning: a loss" in _diverged_text(1, 2, (state,))
     state.obs["observation"] = jnp.full((2, 4), jnp.nan)
-    assert "the environment shows observations that are not finite" in _diverged_text(1, 2, state)
+    assert "the environment shows observations that are not finite" in _diverged_text(1, 2, (state,))
 
 
 # What is shown

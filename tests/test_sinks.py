@@ -15,6 +15,12 @@ ROWS = [
 ]
 
 
+def lanes_of(*seeds):
+    from deepcrl import lanes
+
+    return lanes(tiny(), seeds=seeds)
+
+
 @pytest.mark.parametrize("module, sink", [("tensorboardX", "TensorBoardSink"), ("wandb", "WandbSink")])
 def test_without_the_package_the_remedy_is_told(monkeypatch, tmp_path, module, sink):
     from deepcrl import runs
@@ -32,13 +38,13 @@ def test_wandb_is_offline_and_gets_one_record_an_epoch(monkeypatch, tmp_path):
     fake = types.SimpleNamespace(init=lambda **settings: calls.append(settings) or session)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     sink = WandbSink(tmp_path / "logs")
-    sink.start(tiny(), [3, 4])
+    sink.start(tiny(), lanes_of(3, 4))
     sink.write(ROWS)
     settings, (values, step) = calls
     assert (
         settings["mode"] == "offline"
         and settings["dir"] == str(tmp_path / "logs")
-        and settings["config"]["seeds"] == [3, 4]
+        and [lane["seed"] for lane in settings["config"]["lanes"]] == [3, 4]
     )
     assert step == 1
     assert values == {
@@ -59,7 +65,7 @@ def test_tensorboard_gets_a_chart_per_metric_and_in_it_a_curve_per_lane(monkeypa
     class Writer:
         def __init__(self, folder, flush_secs):
             assert flush_secs == 1
-            self.lane = Path(folder).relative_to(tmp_path).name
+            self.lane = str(Path(folder).relative_to(tmp_path))
 
         def add_text(self, *text):
             texts.append(text)
@@ -69,10 +75,10 @@ def test_tensorboard_gets_a_chart_per_metric_and_in_it_a_curve_per_lane(monkeypa
 
     monkeypatch.setitem(sys.modules, "tensorboardX", types.SimpleNamespace(SummaryWriter=Writer))
     sink = TensorBoardSink(tmp_path)
-    sink.start(tiny(), [3, 4])
+    sink.start(tiny(), lanes_of(3, 4))
     sink.write(ROWS)
     assert len(texts) == 1 and "point_u_maze" in texts[0][1]
-    assert ("lane_1", "success_any", 0.75, 40) in points and ("lane_0", "critic/loss", 1.25, 40) in points
+    assert ("lane_1-seed_4", "success_any", 0.75, 40) in points and ("lane_0-seed_3", "critic/loss", 1.25, 40) in points
     assert len(points) == 5
 
 
@@ -89,9 +95,9 @@ def test_the_real_tensorboard_writes_events(tmp_path):
     from deepcrl.runs import TensorBoardSink
 
     sink = TensorBoardSink(tmp_path)
-    sink.start(tiny(), [3, 4])
+    sink.start(tiny(), lanes_of(3, 4))
     sink.write(ROWS)
-    zero, one = (read_when(next(tmp_path.glob(f"lane_{lane}/events*")), b"diverged") for lane in (0, 1))
+    zero, one = (read_when(next(tmp_path.glob(f"lane_{lane}-*/events*")), b"diverged") for lane in (0, 1))
     assert b"point_u_maze" in zero and b"critic/loss" in zero
     assert b"critic/loss" not in one  # it was not finite
 
@@ -104,7 +110,7 @@ def test_the_real_wandb_logs_offline(monkeypatch, tmp_path):
         monkeypatch.setenv(name, str(tmp_path / "theirs"))
     monkeypatch.setenv("WANDB_SILENT", "true")
     sink = WandbSink(tmp_path / "logs")
-    sink.start(tiny(), [3, 4])
+    sink.start(tiny(), lanes_of(3, 4))
     try:
         sink.write(ROWS)
     finally:
