@@ -25,10 +25,9 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from deepcrl import Config
+from deepcrl import Config, open_run, resume, run
 from deepcrl.nn import BlockSpec
 from deepcrl.report import group_lanes, load_runs, plot_groups
-from deepcrl.runs import resume, run, RunFolder
 from deepcrl.train import split_cpu
 
 
@@ -72,8 +71,8 @@ def train_variant(config: Config, seeds: int, folder: Path, console: Console) ->
     devices = seeds if seeds <= len(jax.devices()) else 1
     if not (folder / "config.json").exists():
         return run(config, seeds=range(seeds), devices=devices, out=folder, console=console).interrupted
-    plan = RunFolder.of_run(folder).read_plan()
-    if plan.config != config or list(plan.seeds) != list(range(seeds)):
+    opened = open_run(folder)
+    if opened.config != config or [lane.seed for lane in opened.lanes] != list(range(seeds)):
         raise SystemExit(f"error: {folder} holds a run with other settings. Choose another folder: `--out`.")
     return resume(folder, devices=devices, console=console).interrupted
 

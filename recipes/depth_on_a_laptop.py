@@ -6,8 +6,8 @@ trains every depth and seed as lanes of one program, and the scale `brief` half 
 the actor or only the critic is deep, `widths` wide ones as a control, and `full` all of it with more depths. Killed at any
 instant, the same command goes on. What comes out, in the folder `--out`:
 
-- `depths/`, `parts/`, `widths/`: the folders of the runs, with `cells.jsonl` beside `metrics.jsonl`: success by goal cell,
-  its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
+- `depths/`, `parts/`, `widths/`: the folders of the runs, with `measures.jsonl` beside `metrics.jsonl`: success by goal
+  cell, its mean over all free cells and over the far ones (shortest path at least 0.6 of the longest);
 - `results.csv` (a row per lane and epoch) and `results.json` (final figures with intervals, settings, versions);
 - pictures: `success.png` (curves and final figures by depth) and `controls.png` (of all networks), `cells.png`,
   `values.png` and `trajectories.png` (seed 0 of the shallowest and the deepest networks: success and visits by cell, the
@@ -22,6 +22,7 @@ are of other trajectories, which the paper does not have. `--env` trains the sam
 import argparse
 import csv
 import dataclasses
+import functools as ft
 import json
 import sys
 import tomllib
@@ -29,14 +30,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from rich.console import Console
 
-from deepcrl import Config, Lanes, lanes, make_train
+from deepcrl import Config, lanes, open_run, resume, run, Trainer, TrainState
 from deepcrl.envs import PointMaze
 from deepcrl.eval import far_cells, success_by_cell
 from deepcrl.report import (
@@ -48,8 +48,7 @@ from deepcrl.report import (
     plot_groups,
     plot_trajectories,
 )
-from deepcrl.runs import AbstractSink, load_checkpoint, resume, run, RunFolder
-from deepcrl.train import split_cpu, Trainer, TrainState
+from deepcrl.train import split_cpu
 
 
 METRICS = ("success_any", "success_cells", "success_far")
@@ -66,62 +65,12 @@ class Scale:
     sets: dict[str, list[dict[str, int]]]
 
 
-class SuccessByCell(AbstractSink):
-    """Measures the policies of every checkpoint goal by goal, and keeps the figures in `cells.jsonl`.
-
-    A sink sees no states, so this one reads them from the checkpoint of the epoch before; `measure` after the run's end
-    does the last one. At least two checkpoints are kept, so none is missed, whenever the run was stopped.
-    """
-
-    def __init__(self, folder: Path, episodes: int):
-        self._folder, self._episodes = folder, episodes
-
-    def start(self, config: Config, seeds: Sequence[int]) -> None:
-        """Reads what was measured before a stop."""
-        file = self._folder / "cells.jsonl"
-        self._rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-        plan = RunFolder.of_run(self._folder).read_plan()
-        self._trainer, self._template = trainer_and_template(self._folder)
-        self._store = RunFolder.of_run(self._folder).store(plan.saving)
-        env, params = self._trainer.eval_env, self._trainer.eval_env_params
-
-        def success(state: TrainState, key: jax.Array) -> jax.Array:
-            return success_by_cell(env, params, self._trainer.policy(state), self._episodes, key=key)
-
-        self._success = jax.jit(jax.vmap(success, in_axes=(0, None)))
-
-    def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Measures the checkpoint of the epoch before."""
-        self.measure()
-
-    def measure(self) -> None:
-        """Measures every checkpoint that is on disk and was not measured yet."""
-        measured = {row["epoch"] for row in self._rows}
-        for epoch in self._store.epochs():
-            if epoch not in measured:
-                state = load_checkpoint(self._store.at(epoch), self._template)
-                success = np.asarray(self._success(state, jr.key(epoch)))
-                far = tuple(np.array(far_cells(self._trainer.eval_env.maze)).T)
-                self._rows += [
-                    {
-                        "epoch": epoch,
-                        "lane": lane,
-                        "success_cells": float(np.nanmean(cells)),
-                        "success_far": float(cells[far].mean()),
-                        "by_cell": np.where(np.isnan(cells), None, cells).tolist(),
-                    }
-                    for lane, cells in enumerate(success)
-                ]
-        unfinished = self._folder / "cells.jsonl.new"
-        unfinished.write_text("".join(json.dumps(row) + "\n" for row in self._rows))
-        unfinished.replace(self._folder / "cells.jsonl")
-
-
-def trainer_and_template(folder: Path) -> tuple[Trainer, TrainState]:
-    """The trainer of a run's folder, and the shapes of its states, leaves `lane ...`."""
-    plan = RunFolder.of_run(folder).read_plan()
-    trainer = make_train(plan.config)
-    return trainer, jax.eval_shape(lambda: jax.vmap(trainer.init)(jnp.asarray(plan.seeds), plan.hypers))
+def success_by_goal(episodes: int, trainer: Trainer, state: TrainState) -> dict[str, jax.Array]:
+    """A measure: success goal by goal, its mean over all free cells and over the far ones."""
+    key = jr.fold_in(state.key, state.env_steps)
+    cells = success_by_cell(trainer.eval_env, trainer.eval_env_params, trainer.policy(state), episodes, key=key)
+    far = tuple(np.array(far_cells(trainer.eval_env.maze)).T)
+    return {"success_cells": jnp.nanmean(cells), "success_far": cells[far].mean(), "by_cell": cells}
 
 
 def read_settings(
@@ -154,24 +103,18 @@ def train_set(config: Config, sizes: list[dict[str, int]], scale: Scale, folder:
 
     Returns whether it was stopped before its end.
     """
-    largest = {name: max(size[name] for size in sizes) for name in sizes[0]}
-    config = dataclasses.replace(config, agent=dataclasses.replace(config.agent, **largest))
     # Seed by seed, so that devices, which get a row of lanes each, have large and small ones.
     each = [(seed, size) for seed in range(scale.seeds) for size in sizes]
-    settings = {name: [size[name] for _, size in each] for name in largest}
-    seeds, hypers = lanes(config, seeds=[seed for seed, _ in each], zipped=True, **settings)
-    devices = max(count for count in range(1, len(jax.devices()) + 1) if len(each) % count == 0)
-    sink = SuccessByCell(folder, scale.episodes_per_cell)
+    settings = {name: [size[name] for _, size in each] for name in sizes[0]}
+    several = lanes(config, seeds=[seed for seed, _ in each], zipped=True, **settings)
+    devices = max(count for count in range(1, len(jax.devices()) + 1) if scale.seeds % count == 0)
+    measures = [ft.partial(success_by_goal, scale.episodes_per_cell)]
     if (folder / "config.json").exists():
-        plan = RunFolder.of_run(folder).read_plan()
-        if plan.config != config or list(plan.seeds) != seeds.tolist() or not eqx.tree_equal(plan.hypers, hypers):
+        opened = open_run(folder)
+        if opened.config != config or opened.lanes != several:
             raise SystemExit(f"error: {folder} holds a run with other settings. Choose another folder: `--out`.")
-        result = resume(folder, devices=devices, sinks=[sink], console=console)
-    else:
-        settings = {"seeds": seeds.tolist(), "hypers": hypers, "devices": devices}
-        result = run(config, **settings, out=folder, sinks=[sink], console=console)
-    sink.measure()
-    return result.interrupted
+        return resume(folder, devices=devices, measures=measures, console=console).interrupted
+    return run(config, lanes=several, devices=devices, out=folder, measures=measures, console=console).interrupted
 
 
 def depth_name(row: dict[str, Any]) -> str:
@@ -208,19 +151,16 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     what |= {name: about[name] for name in ("config", "versions", "python", "cpu_count")}
     what["seconds"] = {name: max(row["seconds"] for row in rows if row["run"] == str(out / name)) for name in names}
 
-    trainer, template = trainer_and_template(out / names[0])
-    store = RunFolder.of_run(out / names[0]).store()
-    state = load_checkpoint(store.at(store.epochs()[-1]), template)
-    lane = lambda number: jax.tree.map(lambda leaf: leaf[number], state)
-    plan = RunFolder.of_run(out / names[0]).read_plan()
-    table = Lanes(jnp.asarray(plan.seeds), plan.hypers).table()
+    opened = open_run(out / names[0])
+    shown = [row for row in rows if row["run"] == str(out / names[0])]
+    trainer, table = opened.trainer, [row for row in shown if row["epoch"] == shown[-1]["epoch"]]
+    learnt = [opened.state(row["lane"]) for row in table]
     ranks = [
-        {name: row[name] for name in ("actor_depth", "critic_depth", "width", "seed") if name in row}
-        | {name: round(rank, 4) for name, rank in vars(distance_ranks(trainer, lane(row["lane"]))).items()}
-        for row in table
+        {name: row[name] for name in ("actor_depth", "critic_depth", "width", "seed")}
+        | {name: round(rank, 4) for name, rank in vars(distance_ranks(trainer, state)).items()}
+        for row, state in zip(table, learnt, strict=True)
     ]
     write_tables(rows, ranks, what, out)
-    shown = [row for row in rows if row["run"] == str(out / names[0])]
     networks, depths = ({row[name] for row in shown} for name in ("network", "depth"))
     by = "depth" if len(networks) == len(depths) and None not in depths else "network"
     title = trainer.config.env + (f", width {trainer.config.agent.width}" if by == "depth" else "")
@@ -228,7 +168,7 @@ def report(out: Path, names: Sequence[str], scale: Scale, console: Console) -> N
     if len(names) > 1:
         plot_groups(rows, out / "controls.png", by="network", metrics=METRICS[1:], title=trainer.config.env)
     rows_of_seed = sorted((row for row in table if row["seed"] == 0), key=lambda row: row["critic_depth"])
-    states = {f"depth {depth_name(row)}": lane(row["lane"]) for row in (rows_of_seed[0], rows_of_seed[-1])}
+    states = {f"depth {depth_name(row)}": learnt[row["lane"]] for row in (rows_of_seed[0], rows_of_seed[-1])}
     plot_cells(trainer, states, out / "cells.png")
     plot_goal_values(trainer, states, out / "values.png")
     plot_trajectories(trainer, states, out / "trajectories.png")

@@ -108,13 +108,14 @@ def test_it_learns(straight):
 
 
 def test_it_goes_on_bit_for_bit_after_a_kill(killed, straight):
-    from deepcrl.runs import read_metrics, resume, WALL_CLOCK
+    from deepcrl import open_run
+    from deepcrl.runs import resume, WALL_CLOCK
 
-    assert {row["epoch"] for row in read_metrics(killed)} <= {1, 2}
+    assert {row["epoch"] for row in open_run(killed).rows} <= {1, 2}
     resumed = resume(killed)
     result, out = straight
     timeless = lambda rows: [{name: row[name] for name in row.keys() - WALL_CLOCK} for row in rows]
-    assert timeless(read_metrics(killed)) == timeless(read_metrics(out)) == timeless(result.rows)
+    assert timeless(open_run(killed).rows) == timeless(open_run(out).rows) == timeless(result.rows)
     for lane in (0, 1):
         a, b = (jax.tree.leaves(run.state(lane).agent) for run in (resumed, result))
         assert all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in zip(a, b, strict=True))

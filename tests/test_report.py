@@ -412,6 +412,20 @@ def test_the_command_draws_and_prints_what_it_drew(tmp_path, capsys):
     assert ended.value.code == 0 and (tmp_path / "x.png").read_bytes() != before
 
 
+def test_lanes_are_compared_by_what_they_differ_in(tmp_path, capsys):
+    from deepcrl.cli import main
+    from deepcrl.report import differing_settings
+
+    a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", width=16)
+    assert (differing_settings([a]), differing_settings([a, b])) == (["depth"], ["width", "depth"])
+    assert differing_settings([write_run(tmp_path / "c", lanes=((4, 0), (4, 1)))]) == ["depth"]
+    with pytest.raises(SystemExit) as ended:
+        main(["plot", str(a), str(b), "--out", str(tmp_path / "x.png")])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert "width, depth" in out and all(value in out for value in ("8, 4", "8, 8", "16, 4", "16, 8"))
+
+
 @pytest.mark.parametrize(
     "args, message",
     [(["--by", "deph"], "Did you mean `depth`"), (["--metric", "succes_far"], "`success_far`"), ([], "")],

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import types
 
 import jax
 import jax.numpy as jnp
@@ -86,7 +85,7 @@ def test_the_config_file_gives_back_the_run(done, folder):
     assert [lane["seed"] for lane in about["lanes"]] == list(SEEDS)
     assert about["engine"] is None  # nothing is simulated
     assert about["versions"]["jax"] == jax.__version__
-    assert set(about) >= {"config", "seeds", "versions", "python", "device"}
+    assert set(about) >= {"config", "lanes", "saving", "versions", "python", "device"}
 
 
 def test_there_is_one_row_per_epoch_and_lane(done, folder):
@@ -266,7 +265,7 @@ def test_a_folder_that_cannot_be_made_or_written_to_is_refused(run_in, tmp_path)
 
 
 def test_no_seeds_are_refused(run_in, tmp_path):
-    with pytest.raises(ValueError, match="at least one seed"):
+    with pytest.raises(ValueError, match="`seeds` must list at least one value"):
         run_in(tmp_path / "run", seeds=())
     assert not (tmp_path / "run").exists()
 
@@ -361,25 +360,22 @@ with stop_at_signals(lambda text: print(text, flush=True), lambda: print("in ord
 
 
 def test_ctrl_c_is_heard_at_once_and_the_second_ends_the_process_while_the_main_thread_is_in_c():
-    process = subprocess.Popen([sys.executable, "-c", HASHING], stdout=subprocess.PIPE, text=True)
-    try:
+    with subprocess.Popen([sys.executable, "-c", HASHING], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline().startswith("Stopping after this epoch; Ctrl-C again stops at once.")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stdout.read() == "in order\n"
-    finally:
-        process.kill()
 
 
 def test_lanes_that_diverged_are_told_with_what_was_not_finite():
     from deepcrl.runs._runner import _diverged_text
 
-    state = types.SimpleNamespace(obs={"goal": jnp.ones(3), "observation": jnp.zeros((2, 4))})
-    assert "1 of 2 lane(s) diverged and stopped learning: a loss" in _diverged_text(1, 2, (state,))
-    state.obs["observation"] = jnp.full((2, 4), jnp.nan)
-    assert "the environment shows observations that are not finite" in _diverged_text(1, 2, (state,))
+    shown = {"goal": jnp.ones(3), "observation": jnp.zeros((2, 4))}
+    assert "1 of 2 lane(s) diverged and stopped learning: a loss" in _diverged_text(1, 2, shown)
+    shown["observation"] = jnp.full((2, 4), jnp.nan)
+    assert "the environment shows observations that are not finite" in _diverged_text(1, 2, shown)
 
 
 # What is shown
@@ -387,7 +383,7 @@ def test_lanes_that_diverged_are_told_with_what_was_not_finite():
 
 @pytest.mark.parametrize(
     "seconds, text",
-    [(8.21, "8.2 s"), (210, "3.5 min"), (19_200, "5 h 20 min"), (280_842, "3 d 6 h"), (86_399, "1 d 0 h")],
+    [(8.21, "8.2 s"), (210.0, "3.5 min"), (19_200.0, "5 h 20 min"), (280_842.0, "3 d 6 h"), (86_399.0, "1 d 0 h")],
 )
 def test_durations_are_told_in_the_unit_that_reads_best(seconds, text):
     from deepcrl.runs._progress import duration

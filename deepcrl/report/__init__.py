@@ -13,7 +13,7 @@ from ._render import (
     save_film as save_film,
     simulate as simulate,
 )
-from ._runs import load_runs as load_runs
+from ._runs import differing_settings as differing_settings, load_runs as load_runs
 from ._trajectories import plot_trajectories as plot_trajectories
 from ._values import (
     distance_ranks as distance_ranks,

@@ -35,6 +35,21 @@ def load_runs(paths: Sequence[str | Path]) -> list[Row]:
     return [row for folder in folders for row in _load_run(folder)]
 
 
+def differing_settings(paths: Sequence[str | Path]) -> list[str]:
+    """The settings in which lanes of some runs differ, seeds left out; `depth` if they differ in none.
+
+    **Arguments:**
+
+    - `paths`: the runs' folders.
+    """
+    rows = [_settings(lane.config) for path in paths for lane in open_run(path).lanes]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    differ = [name for name in names if any(row.get(name) != rows[0].get(name) for row in rows)]
+    if "depth" in differ and all(row["depth"] is not None for row in rows):
+        differ = [name for name in differ if name not in ("actor_depth", "critic_depth")]
+    return differ or ["depth"]
+
+
 def _load_run(folder: Path) -> list[Row]:
     run = open_run(folder)
     settings = [_settings(lane.config) for lane in run.lanes]

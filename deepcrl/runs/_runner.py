@@ -177,8 +177,8 @@ def _checkpoint_bytes(programs: Sweep, saving: Saving) -> int:
     return programs.state_bytes() - (0 if saving.save_buffer else buffers)
 
 
-def _diverged_text(diverged: int, lanes: int, states: States) -> str:
-    finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves([state.obs for state in states]))
+def _diverged_text(diverged: int, lanes: int, observations: Any) -> str:
+    finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(observations))
     what = (
         "a loss or a parameter was not finite" if finite else "the environment shows observations that are not finite"
     )
@@ -234,7 +234,7 @@ class _Loop:
                     break
         result = RunResult(sweep=self.programs, states=states, rows=rows, interrupted=bool(stop))
         if diverged := len(result.diverged):
-            told = _diverged_text(diverged, len(lanes), states)
+            told = _diverged_text(diverged, len(lanes), [state.obs for state in states])
             if console.quiet:
                 warnings.warn(told, RuntimeWarning, stacklevel=3)
             console.print(f"[bold red]{told}[/bold red]")
