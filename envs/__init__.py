@@ -22,23 +22,23 @@ from ._registry import (
     templates as templates,
     UnknownEnvironmentError as UnknownEnvironmentError,
 )
+from ._robots import AbstractRobot as AbstractRobot, Ant as Ant, Humanoid as Humanoid
 from ._spaces import Box as Box
 from ._tasks import (
     AbstractArena as AbstractArena,
     AbstractArm as AbstractArm,
     AbstractMujocoEnv as AbstractMujocoEnv,
-    Ant as Ant,
-    AntBall as AntBall,
-    AntPush as AntPush,
+    AbstractObject as AbstractObject,
     ArmCube as ArmCube,
     ArmGrasp as ArmGrasp,
     ArmReach as ArmReach,
+    Ball as Ball,
+    Block as Block,
     Cheetah as Cheetah,
     CheetahParams as CheetahParams,
     CubeParams as CubeParams,
     GraspParams as GraspParams,
     HandCube as HandCube,
-    Humanoid as Humanoid,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
     MujocoState as MujocoState,
@@ -47,12 +47,14 @@ from ._tasks import (
     PointMaze as PointMaze,
     PointMazeParams as PointMazeParams,
     PointMazeState as PointMazeState,
+    PushArena as PushArena,
     Pusher as Pusher,
     PusherParams as PusherParams,
     Reacher as Reacher,
     ReacherParams as ReacherParams,
     ReachParams as ReachParams,
     RobotParams as RobotParams,
+    RobotTask as RobotTask,
     UniformBox as UniformBox,
 )
 from ._vector import VectorEnv as VectorEnv

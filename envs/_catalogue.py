@@ -9,21 +9,24 @@ from ._api import AbstractGoalEnv
 from ._mazes import CellChoice, Maze, MAZES
 from ._physics import EngineName
 from ._registry import Factory, register_family
+from ._robots import Ant, Body, Humanoid
 from ._tasks import (
-    Ant,
-    AntBall,
-    AntPush,
+    AbstractArena,
+    AbstractObject,
     ArmCube,
     ArmGrasp,
     ArmReach,
+    Ball,
+    Block,
     Cheetah,
     HandCube,
-    Humanoid,
     MazeArena,
     OpenArena,
     PointMaze,
+    PushArena,
     Pusher,
     Reacher,
+    RobotTask,
 )
 
 
@@ -48,19 +51,59 @@ def _maze_arena(maze: Maze | str, cell_size: float, starts: CellChoice, goals: C
     return MazeArena(Maze.from_text(maze) if isinstance(maze, str) else maze, cell_size, starts, goals)
 
 
+def _ant(
+    arena: AbstractArena,
+    *objects: AbstractObject,
+    body: Body = "paper",
+    episode_length: int = 1000,
+    goal_reset: str = "resample",
+    engine: EngineName | None = None,
+    reward: str = "sparse",
+) -> AbstractGoalEnv:
+    """With objects the first one's place is the achieved goal."""
+    options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
+    return RobotTask(Ant(body), arena, objects, "object" if objects else "robot", **options)
+
+
 def _ant_in_maze(
     maze: Maze | str,
     *,
     starts: CellChoice = "R",
     goals: CellChoice = "G",
+    body: Body = "paper",
     episode_length: int = 1000,
     goal_reset: str = "resample",
     engine: EngineName | None = None,
     reward: str = "sparse",
-    unit_links: bool = False,
 ) -> AbstractGoalEnv:
     options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
-    return Ant(_maze_arena(maze, ANT_CELL, starts, goals), unit_links=unit_links, **options)
+    return _ant(_maze_arena(maze, ANT_CELL, starts, goals), body=body, **options)
+
+
+def _ant_push(
+    *,
+    episode_length: int = 1000,
+    goal_reset: str = "resample",
+    engine: EngineName | None = None,
+    reward: str = "sparse",
+) -> AbstractGoalEnv:
+    options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
+    return RobotTask(Ant("dense"), PushArena(), (Block(),), **options)
+
+
+def _humanoid(
+    arena: AbstractArena,
+    *,
+    control_step: float = 0.015,
+    body: Body = "paper",
+    paper_observation: bool = False,
+    episode_length: int = 1000,
+    goal_reset: str = "resample",
+    engine: EngineName | None = None,
+    reward: str = "sparse",
+) -> AbstractGoalEnv:
+    options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
+    return RobotTask(Humanoid(control_step, body, paper_observation), arena, **options)
 
 
 def _humanoid_in_maze(
@@ -68,15 +111,17 @@ def _humanoid_in_maze(
     *,
     starts: CellChoice = "R",
     goals: CellChoice = "G",
+    control_step: float = 0.015,
+    body: Body = "paper",
+    paper_observation: bool = False,
     episode_length: int = 1000,
     goal_reset: str = "resample",
     engine: EngineName | None = None,
     reward: str = "sparse",
-    control_step: float = 0.015,
-    paper: bool = False,
 ) -> AbstractGoalEnv:
     options = {"episode_length": episode_length, "goal_reset": goal_reset, "engine": engine, "reward": reward}
-    return Humanoid(_maze_arena(maze, HUMANOID_CELL, starts, goals), control_step=control_step, paper=paper, **options)
+    robot = {"control_step": control_step, "body": body, "paper_observation": paper_observation}
+    return _humanoid(_maze_arena(maze, HUMANOID_CELL, starts, goals), **robot, **options)
 
 
 def _stitching_ant(name: str) -> Factory | None:
@@ -85,7 +130,13 @@ def _stitching_ant(name: str) -> Factory | None:
     if match is None or match[1] not in MAZES:
         return None
     steps = tuple(int(step) for step in match[2].split("f")[:-1])
-    return ft.partial(Ant, MazeArena(MAZES[match[1]], ANT_CELL, stitching=steps))
+    return ft.partial(_ant, MazeArena(MAZES[match[1]], ANT_CELL, stitching=steps))
+
+
+def _published_single(name: str) -> Factory | None:
+    """`ant_<maze>_single_eval`: what the published code calls `ant_<maze>_single`."""
+    match = re.fullmatch(r"ant_(\w+_single)_eval", name)
+    return ft.partial(_ant_in_maze, MAZES[match[1]]) if match and match[1] in MAZES else None
 
 
 for _name, _maze in MAZES.items():
@@ -94,12 +145,13 @@ for _name, _maze in MAZES.items():
         register(ft.partial(_ant_in_maze, _maze), f"ant_{_name}")
 register(_custom_point_maze, "point_maze")
 
-register(ft.partial(Ant, OpenArena(10.0, 10.0)), "ant")
+register(ft.partial(_ant, OpenArena(10.0, 10.0)), "ant")
 register(_ant_in_maze, "ant_maze")
 register_family(_stitching_ant)
+register_family(_published_single)
 
-register(ft.partial(AntBall, OpenArena(5.0, 5.0)), "ant_ball")
-register(AntPush, "ant_push")
+register(ft.partial(_ant, OpenArena(5.0, 5.0), Ball()), "ant_ball")
+register(_ant_push, "ant_push")
 for _name, _grid, _balls in (
     ("ant_ball_u_maze", "11111/1RG01/111G1/1GGG1/11111", ((1, 3),)),
     (
@@ -108,8 +160,8 @@ for _name, _grid, _balls in (
         ((3, 2), (3, 4)),
     ),
 ):
-    register(ft.partial(AntBall, MazeArena(Maze.from_text(_grid), ANT_CELL), _balls), _name)
-register(ft.partial(Humanoid, OpenArena(1.0, 5.0), control_step=0.03), "humanoid")
+    register(ft.partial(_ant, MazeArena(Maze.from_text(_grid), ANT_CELL), Ball(_balls)), _name)
+register(ft.partial(_humanoid, OpenArena(1.0, 5.0), control_step=0.03), "humanoid")
 register(_humanoid_in_maze, "humanoid_maze")
 for _name, _grid in {
     "u_maze": "u_maze",
@@ -145,5 +197,8 @@ register(Reacher, "reacher")
 register(Cheetah, "cheetah")
 
 # Objects of these can be written to files too.
-for _part in (Ant, AntBall, ArmCube, ArmGrasp, HandCube, Humanoid, PointMaze, Pusher, Maze, MazeArena, OpenArena):
+for _part in (
+    *(ArmCube, ArmGrasp, HandCube, PointMaze, Pusher, RobotTask),
+    *(Ant, Humanoid, Ball, Block, Maze, MazeArena, OpenArena, PushArena),
+):
     register_class(_part)

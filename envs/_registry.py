@@ -55,8 +55,8 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
 
     - `name`: one of [`deepcrl.envs.names`][].
     - `options`: passed to the environment: `episode_length` and `goal_reset` for all, `starts` and `goals` for mazes,
-      `reward` for mazes and robots, `engine` for robots, `unit_links` for the ant, `control_step` and `paper` for the
-      humanoid.
+      `reward` for mazes and robots, `engine` for robots, `body` for ant and humanoid, `control_step` and
+      `paper_observation` for the humanoid.
 
     **Raises:** `UnknownEnvironmentError`, with close matches; `ValueError` for an unknown option.
     """

@@ -26,11 +26,10 @@ class Box:
     def __init__(self, low: object, high: object, shape: tuple[int, ...] | None = None):
         """**Arguments:**
 
-        - `low`, `high`: the bounds, numbers or arrays; finite, `low < high`.
+        - `low`, `high`: the bounds, numbers or arrays, `low < high`; infinite where there is none.
         - `shape`: of the vectors; by default that of the bounds broadcast together.
 
-        **Raises:** `ValueError` where a bound is not finite or the bounds cross: an unbounded space cannot be scaled to.
-        `TypeError` where a bound is traced.
+        **Raises:** `ValueError` where a bound is not a number or the bounds cross; `TypeError` where one is traced.
         """
         if not (is_concrete(low) and is_concrete(high)):
             raise TypeError(
@@ -40,10 +39,27 @@ class Box:
         low_array, high_array = np.asarray(low, np.float32), np.asarray(high, np.float32)
         shape = np.broadcast_shapes(low_array.shape, high_array.shape) if shape is None else shape
         self.low, self.high = (_frozen(np.broadcast_to(bound, shape)) for bound in (low_array, high_array))
-        if not (np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)) and np.all(self.low < self.high)):
+        if not np.all(self.low < self.high):
             raise ValueError(
-                f"The bounds of a `Box` must be finite with `low < high` everywhere, got low = {self.low.tolist()} and "
-                f"high = {self.high.tolist()}. Give a joint without limits a range of its own."
+                f"The bounds of a `Box` must have `low < high` everywhere, got low = {self.low.tolist()} and "
+                f"high = {self.high.tolist()}."
+            )
+
+    @classmethod
+    def unbounded(cls, size: int) -> "Box":
+        """All vectors of that many numbers."""
+        return cls(-np.inf, np.inf, (size,))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether every number has both bounds."""
+        return bool(np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)))
+
+    def _check_bounded(self) -> None:
+        if not self.bounded:
+            raise ValueError(
+                f"A `Box` without bounds can neither be drawn from nor scaled to: {self}. Give every number, such as the "
+                "target of a joint without limits, a range of its own."
             )
 
     @property
@@ -57,7 +73,8 @@ class Box:
         return self.low.size
 
     def sample(self, key: Key) -> Float[Array, "..."]:
-        """A vector drawn uniformly."""
+        """A vector drawn uniformly. **Raises** `ValueError` for a box without bounds."""
+        self._check_bounded()
         return jr.uniform(key, self.shape, minval=self.low, maxval=self.high)
 
     def contains(self, x: Float[Array, "..."], tolerance: float = 1e-4) -> BoolScalar:
@@ -67,12 +84,14 @@ class Box:
         """
         if x.shape != self.shape:
             raise ValueError(f"This `Box` holds vectors of shape {self.shape}, got one of shape {x.shape}.")
-        slack = tolerance * (self.high - self.low)
+        slack = tolerance * np.nan_to_num(self.high - self.low, posinf=0.0)
         inside: Bool[Array, "..."] = (x >= self.low - slack) & (x <= self.high + slack)
         return jax.numpy.all(inside)
 
     def from_unit(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Maps $[-1, 1]$, where policies act, onto the box; a unit box leaves `x` as it is."""
+        """Maps $[-1, 1]$, where policies act, onto the box; a unit box leaves `x` as it is. **Raises** `ValueError` for a
+        box without bounds."""
+        self._check_bounded()
         if np.all(self.low == -1.0) and np.all(self.high == 1.0):
             return x
         return x * (0.5 * (self.high - self.low)) + 0.5 * (self.high + self.low)

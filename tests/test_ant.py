@@ -17,7 +17,7 @@ ANKLES = {1: ((-1, 1, 0), 30, 70), 2: ((1, 1, 0), -70, -30), 3: ((-1, 1, 0), -70
 def model():
     from deepcrl import envs
 
-    return envs.make("ant", engine="native")[0].build_model()
+    return envs.make("ant", engine="native", body="gymnasium")[0].build_model()
 
 
 @pytest.fixture(scope="module")
@@ -37,22 +37,72 @@ def test_sizes_and_masses(model):
     assert model.body_mass.sum() == pytest.approx(0.911, abs=1e-3)
 
 
-def test_unit_links_are_those_of_the_published_engine(model):
-    """And all that MuJoCo derives from masses is derived from these."""
+def test_the_body_of_the_paper_is_that_of_the_published_engine(model):
+    """And all that MuJoCo derives from masses is derived from these. A ball keeps its own."""
     import mujoco
 
     from deepcrl import envs
 
-    heavy = envs.make("ant", engine="native", unit_links=True)[0].build_model()
-    assert (heavy.body_mass == np.where(model.body_mass > 0, 1.0, 0.0)).all() and heavy.body_mass.sum() == 9
-    assert (heavy.body_inertia[heavy.body_mass > 0] == 1).all()
-    np.testing.assert_array_equal(heavy.body_pos, model.body_pos)
-    data = mujoco.MjData(heavy)
-    mujoco.mj_forward(heavy, data)
-    assert data.subtree_com[heavy.body("torso").id, 2] == pytest.approx(0.75)
-    assert heavy.body_subtreemass[heavy.body("torso").id] == 9
-    with pytest.raises(TypeError, match="unit_links"):
-        envs.make("ant", unit_links=1)
+    for task in ("ant", "ant_u_maze", "ant_ball"):
+        heavy = envs.make(task, engine="native")[0].build_model()
+        links = model.body_mass > 0
+        assert (heavy.body_mass[: model.nbody] == np.where(links, 1.0, 0.0)).all()
+        assert (heavy.body_inertia[: model.nbody][links] == 1).all()
+        assert not heavy.dof_armature[:14].any() and not heavy.dof_damping[:6].any()
+        assert (heavy.dof_damping[6:14] == 10).all() and (heavy.actuator_gear[:, 0] == 150).all()
+        np.testing.assert_array_equal(heavy.body_pos[: model.nbody], model.body_pos)
+        data = mujoco.MjData(heavy)
+        mujoco.mj_forward(heavy, data)
+        assert data.subtree_com[heavy.body("torso").id, 2] == pytest.approx(0.75)
+        assert heavy.body_subtreemass[heavy.body("torso").id] == 9
+    assert (heavy.dof_armature[14:] == 1).all()
+    with pytest.raises((TypeError, ValueError), match="body"):
+        envs.make("ant", body="heavy")
+
+
+@pytest.mark.parametrize("body", ["paper", "gymnasium"])
+def test_an_ant_that_does_nothing_stays_within_its_heights(body):
+    """500 starts, 60 steps, on the floor of the open."""
+    from deepcrl import envs
+
+    env, params = envs.make("ant", engine="native", body=body)
+    assert not ended_by_doing_nothing(env, params, 500).any()
+
+
+TASKS = ["ant_u_maze", "ant_hardest_maze", "ant_u_maze_gen_1f2f3f", "ant_ball", "ant_ball_u_maze", "ant_push"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_nothing_throws_an_ant_up_that_does_nothing(task):
+    """Walls, balls and blocks included: 100 starts, 60 steps."""
+    from deepcrl import envs
+
+    assert not ended_by_doing_nothing(*envs.make(task, engine="native"), 100).any()
+
+
+def ended_by_doing_nothing(env, params, episodes):
+    """Whether each of some episodes ended within 60 control steps without action, by MuJoCo alone."""
+    import mujoco
+    from mujoco import rollout
+
+    model = env.build_model()
+    qpos, qvel, _ = jax.vmap(lambda key: env.draw_episode(key, params))(jr.split(jr.key(0), episodes))
+    size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    start = np.zeros((episodes, size))
+    start[:, 1 : 1 + model.nq], start[:, 1 + model.nq : 1 + model.nq + model.nv] = qpos, qvel
+    states, _ = rollout.rollout(model, mujoco.MjData(model), start, nstep=60 * env.substeps)
+    heights = states[:, env.substeps - 1 :: env.substeps, 3]
+    assert heights.shape == (episodes, 60)
+    return ((heights < 0.2) | (heights > 1.0)).any(axis=1)
+
+
+def test_the_published_names_of_single_goals():
+    from deepcrl import envs
+
+    named = envs.make("ant_u_maze_single_eval", body="gymnasium")[0]
+    assert named == envs.make("ant_u_maze_single", body="gymnasium")[0]
+    with pytest.raises(KeyError, match="No environment is named"):
+        envs.make("ant_big_maze_single_eval")
 
 
 def test_joints_and_geometry(model):
@@ -180,7 +230,7 @@ def test_resets(maze):
     """2,000 draws: every coordinate within 0.1 of rest and spread, every goal cell drawn, velocities normal."""
     env, params = maze
     obs, _ = jax.jit(jax.vmap(env.reset, in_axes=(0, None)))(jr.split(jr.key(0), 2000), params)
-    rest = np.array([4.0, 4.0, 0.55, 1, 0, 0, 0, 0, 1, 0, -1, 0, -1, 0, 1])
+    rest = np.array([4.0, 4.0, 0.75, 1, 0, 0, 0, 0, 1, 0, -1, 0, -1, 0, 1])
     offset = np.asarray(obs.observation[:, :15]) - rest
     assert np.abs(offset).max() <= 0.1 + 1e-5
     np.testing.assert_allclose(offset.std(axis=0), 0.1 / np.sqrt(3), rtol=0.08)  # 4 standard errors: 5.7 %
@@ -320,12 +370,32 @@ def test_the_ball_is_the_achieved_goal_and_can_be_pushed():
     assert model.body("ball").mass[0] == pytest.approx(0.576, abs=1e-3)
     obs, state = env.reset(jr.key(0), params)
     np.testing.assert_array_equal(obs.achieved_goal, obs.observation[29:31])
-    assert jnp.linalg.norm(obs.achieved_goal - 0.2 * obs.desired_goal) == pytest.approx(1.0, abs=1e-5)
     qpos = state.inner.physics.qpos.at[:2].set(obs.achieved_goal - jnp.array([0.7, 0.0]))
     qvel = state.inner.physics.qvel.at[0].set(5.0)  # at the ball, which is 0.75 m away at contact
     _, state = env.set_state(state, params, qpos=qpos, qvel=qvel)
     later, *_ = jax.jit(env.step)(jr.key(1), state, jnp.zeros(8), params)
     assert later.achieved_goal[0] > obs.achieved_goal[0] + 0.01
+
+
+def test_balls_in_the_open_start_clear_of_the_ant():
+    """2,000 episodes: nothing touches, and all on the goal's side; some lie farther off than they must."""
+    import mujoco
+
+    from deepcrl import envs
+
+    env, params = envs.make("ant_ball", engine="native")
+    draw = jax.jit(jax.vmap(lambda key: env.draw_episode(key, params)))  # pyright: ignore[reportAttributeAccessIssue]
+    qpos, _, goals = (np.asarray(x) for x in draw(jr.split(jr.key(0), 2000)))
+    distance = np.linalg.norm(qpos[:, 15:], axis=1)
+    assert distance.min() > 1.5 - 1e-5 and distance.max() > 1.9 and 0.3 < (distance > 1.51).mean() < 0.6
+    assert (np.sum(qpos[:, 15:] * goals, axis=1) > 0).all()
+    model = env.build_model()
+    data, ball = mujoco.MjData(model), model.geom("ball").id
+    for start in qpos:
+        data.qpos[:] = start
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_collision(model, data)
+        assert all(model.geom("floor").id in pair for pair in data.contact.geom if ball in pair)
 
 
 def test_balls_start_in_their_cells():

@@ -202,8 +202,8 @@ def test_options_of_the_task_reach_the_config(config_of):
     )
     maze = "11111/1R0G1/11111"
     assert config_of("train", "point_maze", "--env-options", f"maze={maze}").env_options == (("maze", maze),)
-    config = config_of("train", "humanoid", "--env-options", "paper=true", "control_step=0.015")
-    assert config.env_options == (("control_step", 0.015), ("paper", True))
+    config = config_of("train", "humanoid", "--env-options", "paper_observation=true", "control_step=0.015")
+    assert config.env_options == (("control_step", 0.015), ("paper_observation", True))
 
 
 @pytest.mark.parametrize(

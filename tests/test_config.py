@@ -518,6 +518,15 @@ def test_a_published_task_without_an_environment_says_so():
         assert Config.paper(task).env == task
 
 
+@pytest.mark.parametrize("task", ["humanoid", "humanoid_u_maze"])
+def test_published_humanoids_are_seen_as_published(task):
+    from deepcrl import Config, envs
+
+    config = Config.paper(task)
+    for env, _ in (config.make_env(), config.make_eval_env()):
+        assert isinstance(env, envs.Humanoid) and env.paper_observation and env.body == "paper"
+
+
 @pytest.mark.parametrize(
     "task, near", [("ant_big_maz", "`ant_big_maze`"), ("point_u6_maze", "`point_u5_maze`"), ("", "")]
 )

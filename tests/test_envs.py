@@ -675,7 +675,7 @@ def test_a_maze_that_is_not_square_is_seen_at_one_scale_for_both_axes():
     env, params = envs.make("point_hardest_maze")  # 9 rows and 12 columns: centre (4, 5.5), 4 m to the outer cells
     position = np.array([[1.0, 1.0], [7.0, 10.0]], np.float32)
     np.testing.assert_allclose(env.to_goal(position), [[-3 / 4, -4.5 / 4], [3 / 4, 4.5 / 4]], rtol=1e-6)
-    np.testing.assert_allclose(env.to_position(env.to_goal(position)), position, rtol=1e-6)
+    np.testing.assert_allclose(env.goal_place(env.to_goal(position)), position, rtol=1e-6)
     goals = jnp.asarray(env.to_goal(position))
     np.testing.assert_allclose(env.distance(goals[0], goals[1], params), np.hypot(6.0, 9.0), rtol=1e-6)
 

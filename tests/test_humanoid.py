@@ -82,7 +82,7 @@ GEARS = {
 def model():
     from deepcrl import envs
 
-    return envs.make("humanoid")[0].build_model()
+    return envs.make("humanoid", body="gymnasium")[0].build_model()
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +155,18 @@ def test_actuators_match_the_table(model):
         assert actuator.gear[0] == gear and actuator.ctrllimited[0] and np.allclose(actuator.ctrlrange, [-0.4, 0.4])
 
 
+def test_the_body_of_the_paper_is_that_of_the_published_engine(model, maze_model):
+    """The same geometry and masses; other inertias, joints and gears."""
+    for name in LINKS:
+        assert np.array_equal(maze_model.body(name).inertia, [1, 1, 1]), name
+        assert maze_model.body(name).mass == model.body(name).mass, name
+    assert not maze_model.dof_armature.any() and not maze_model.jnt_stiffness.any()
+    assert not maze_model.dof_damping[:6].any() and (maze_model.dof_damping[6:] == 30).all()
+    gears = [100 if "shoulder" in name or "elbow" in name else 350 for name in GEARS]
+    assert maze_model.actuator_gear[:, 0].tolist() == gears
+    assert np.array_equal(maze_model.jnt_range, model.jnt_range) and np.array_equal(maze_model.qpos0, model.qpos0)
+
+
 def contacts(model, data):
     """Pairs of names of the geoms that touch."""
     return {frozenset(model.geom(i).name for i in pair) for pair in data.contact.geom}
@@ -215,8 +227,8 @@ def reference_observation(model, qpos, qvel, torques, goal, paper):
         rotation = data.ximat[body].reshape(3, 3)
         inertia = rotation @ np.diag(model.body_inertia[body]) @ rotation.T
         links.append((model.body_mass[body], data.xipos[body], inertia, linear @ data.qvel, angular @ data.qvel))
-    if paper:  # a ball of 1 kg and radius 0.5 m at the goal
-        links.append((1.0, goal, 0.1 * np.eye(3), np.zeros(3), np.zeros(3)))
+    if paper:  # 1 kg at the goal
+        links.append((1.0, goal, np.eye(3), np.zeros(3), np.zeros(3)))
     total = sum(link[0] for link in links)
     centre = sum(link[0] * link[1] for link in links) / total
     inertias, velocities = np.zeros((12, 10)), np.zeros((12, 6))
@@ -248,7 +260,7 @@ def random_states(key, num_states):
 def test_the_observation_matches_mujoco_s_data(model, key, paper):
     from deepcrl import envs
 
-    env, params = envs.make("humanoid", paper=paper, engine="native")
+    env, params = envs.make("humanoid", paper_observation=paper, engine="native", body="gymnasium")
     qpos, qvel, goals = random_states(jr.fold_in(key, 1), 32)
 
     def see(qpos, qvel, goal):
@@ -292,8 +304,8 @@ def test_each_action_is_a_torque_on_its_joint(maze_model, steps):
     _, _, trace = steps
     torques = np.asarray(trace[1][0].observation[:, 243:])
     expected = np.zeros((17, 25))
-    for i, (name, gear) in enumerate(GEARS.items()):
-        expected[i, maze_model.joint(name).dofadr[0]] = 0.5 * 0.4 * gear
+    for i, name in enumerate(GEARS):
+        expected[i, maze_model.joint(name).dofadr[0]] = 0.5 * 0.4 * maze_model.actuator(name).gear[0]
     assert np.allclose(torques, expected, rtol=1e-6)
     # and it speeds its joint up the way it points
     speeds = np.asarray(trace[1][0].observation[:, 26:49])
@@ -422,7 +434,7 @@ def test_names_and_options():
     for name in mazes:
         env = envs.make(f"humanoid_{name}")[0]
         assert (env.control_step, env.substeps, env.arena.cell_size, env.episode_length) == (0.015, 5, 2.0, 1000)
-        assert envs.make(f"humanoid_{name}", control_step=0.03, paper=True)[0].paper
+        assert envs.make(f"humanoid_{name}", control_step=0.03, paper_observation=True)[0].paper_observation
     own = envs.make("humanoid_maze", maze="11111/1R0G1/11111", control_step=0.03)[0]
     assert own.arena.maze.shape == (3, 5) and own.substeps == 10
     for wrong in (0.0, -0.015, 0.016, 0.001):

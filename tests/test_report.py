@@ -171,7 +171,7 @@ def test_visits_are_counted_from_the_replay_buffer(train, state):
     assert visits.sum() == stored * config.num_envs
     expected = np.zeros_like(visits)
     for goal in np.asarray(state.queue.data.achieved_goal[:, :stored]).reshape(-1, 2):
-        expected[tuple(np.round(env.to_position(goal)).astype(int))] += 1
+        expected[tuple(np.round(env.goal_place(goal)).astype(int))] += 1
     np.testing.assert_array_equal(visits, expected)
     assert visits[env.maze.walls].sum() == 0 < visits[env.maze.cells("R")[0]]
 

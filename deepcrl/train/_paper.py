@@ -47,8 +47,12 @@ def paper_settings(task: str, known_envs: Iterable[str]) -> dict[str, Any]:
             f"Environments: {', '.join(known_envs)}."
         )
     eval_env = _EVAL_ENVS.get(published)
+    # The bare tasks keep the commanded goal out of a humanoid's observation; the published ones did not.
+    options = {"paper_observation": True} if published.startswith("humanoid") else {}
     return {
         "env": task,
+        "env_options": options,
+        "eval_env_options": options if options and eval_env else None,
         "eval_env": eval_env and eval_env.replace("ant_", "point_", 1) if task.startswith("point_") else eval_env,
         "agent": CRL(),
         "total_env_steps": _BUDGETS[published] * _MILLION,

@@ -1,15 +1,6 @@
 """Robots as MJCF files, written for this library from published tables of masses, lengths, ranges and gears."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-
-if TYPE_CHECKING:
-    import mujoco
-
-
-def robot_spec(name: str) -> "mujoco.MjSpec":
-    """The editable model of a robot, with a floor, a light, a camera and a goal marker (a mocap body `goal`)."""
-    import mujoco
-
-    return mujoco.MjSpec.from_file(str(Path(__file__).parent / f"{name}.xml"))
+from ._ant import Ant as Ant
+from ._api import AbstractRobot as AbstractRobot
+from ._humanoid import Humanoid as Humanoid
+from ._models import Body as Body, robot_spec as robot_spec

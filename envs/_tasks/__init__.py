@@ -1,13 +1,12 @@
 """Tasks: what moves, what is seen, what counts as success."""
 
-from ._ant import Ant as Ant
-from ._ant_objects import AntBall as AntBall, AntPush as AntPush
 from ._arena import (
     AbstractArena as AbstractArena,
     MazeArena as MazeArena,
     MazeArenaParams as MazeArenaParams,
     OpenArena as OpenArena,
     OpenArenaParams as OpenArenaParams,
+    PushArena as PushArena,
 )
 from ._arm import (
     AbstractArm as AbstractArm,
@@ -21,12 +20,12 @@ from ._arm import (
 from ._boxes import UniformBox as UniformBox
 from ._cheetah import Cheetah as Cheetah, CheetahParams as CheetahParams
 from ._hand import HandCube as HandCube
-from ._humanoid import Humanoid as Humanoid
 from ._mujoco import (
     AbstractMujocoEnv as AbstractMujocoEnv,
     MujocoState as MujocoState,
     RobotParams as RobotParams,
 )
+from ._objects import AbstractObject as AbstractObject, Ball as Ball, Block as Block
 from ._point_maze import (
     PointMaze as PointMaze,
     PointMazeParams as PointMazeParams,
@@ -34,3 +33,4 @@ from ._point_maze import (
 )
 from ._pusher import Pusher as Pusher, PusherParams as PusherParams
 from ._reacher import Reacher as Reacher, ReacherParams as ReacherParams
+from ._robot_task import RobotTask as RobotTask

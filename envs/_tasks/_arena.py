@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, PyTree
 
 from deepcrl._typing import Key, Scalar
 
-from .._mazes import add_walls, CellChoice, choose_cells, draw_index, Maze, pair_weights, stitching_weights
+from .._mazes import add_walls, Cell, CellChoice, choose_cells, draw_index, Maze, pair_weights, stitching_weights
 
 
 if TYPE_CHECKING:
@@ -29,10 +30,6 @@ class AbstractArena(eqx.Module):
     @abc.abstractmethod
     def default_params(self) -> PyTree:
         """The numbers, a pytree of arrays."""
-
-    @abc.abstractmethod
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """The lowest and the highest (x, y) that a robot gets to, in m; generous."""
 
     @abc.abstractmethod
     def draw(self, params: PyTree, *, key: Key) -> tuple[Place, Place]:
@@ -74,10 +71,6 @@ class OpenArena(AbstractArena):
     def default_params(self) -> OpenArenaParams:
         """As chosen at construction."""
         return OpenArenaParams(min_distance=jnp.float32(self.min_distance), max_distance=jnp.float32(self.max_distance))
-
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Far out: nothing stops the robot."""
-        return np.full(2, -100.0), np.full(2, 100.0)
 
     def draw(self, params: OpenArenaParams, *, key: Key) -> tuple[Place, Place]:
         """The origin, and a goal around it."""
@@ -131,20 +124,71 @@ class MazeArena(AbstractArena):
         """Starts and goals as chosen at construction."""
         return MazeArenaParams(pair_weights=jnp.asarray(self._pair_weights()))
 
-    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """The outer faces of the outer walls."""
-        return np.full(2, -0.5 * self.cell_size), (np.array(self.maze.shape) - 0.5) * self.cell_size
-
     def draw(self, params: MazeArenaParams, *, key: Key) -> tuple[Place, Place]:
         """The centres of a pair of cells."""
-        start_key, goal_key = jr.split(key)
+        return self.draw_pair(params, *jr.split(key))
+
+    def draw_pair(self, params: MazeArenaParams, start_key: Key, goal_key: Key) -> tuple[Place, Place]:
+        """As `draw`, with a key for each."""
         start = draw_index(jnp.sum(params.pair_weights, axis=1), key=start_key)
         goal = draw_index(params.pair_weights[start], key=goal_key)
         centres = jnp.asarray(np.array(self.maze.free, np.float32) * self.cell_size)
         return centres[start], centres[goal]
+
+    def with_goals(self, params: MazeArenaParams, cells: Sequence[Cell]) -> MazeArenaParams:
+        """The same starts, and each of some (row, column) as likely a goal as another."""
+        goals = np.array([cell in cells for cell in self.maze.free], np.float32)
+        return MazeArenaParams(pair_weights=jnp.sum(params.pair_weights, axis=1)[:, None] * goals)
+
+    def cells_of(self, places: Float[np.ndarray, "*axes xy"]) -> Float[np.ndarray, "*axes xy"]:
+        """Places in m as rows and columns: whole numbers at the centres of cells."""
+        return places[..., :2] / self.cell_size
 
     def add_to(
         self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float = math.inf
     ) -> None:
         """The walls."""
         add_walls(spec, self.maze, self.cell_size, colliding, friction, reach)
+
+
+# Walls of the pushing task: centre (x, y) and half-sides in m; 4 m high.
+_PUSH_WALLS = (
+    ((-4, 20), (8, 8)),
+    ((8, 24), (4, 4)),
+    ((20, 20), (8, 8)),
+    ((-8, 4), (4, 8)),
+    ((24, 8), (4, 4)),
+    ((20, -4), (8, 8)),
+    ((0, -8), (12, 4)),
+)
+_PUSH_SOLIMP = (0.995, 0.995, 0.01, 0.5, 2.0)
+
+
+class PushArena(AbstractArena):
+    """Two ways out of a corner, as published for the pushing task: the robot starts at the origin, goals lie up to 2 m
+    beyond (16, 8) or (8, 16) m along both axes."""
+
+    @property
+    def default_params(self) -> PyTree:
+        """None."""
+        return ()
+
+    def draw(self, params: PyTree, *, key: Key) -> tuple[Place, Place]:
+        """As the class's docstring."""
+        side_key, goal_key = jr.split(key)
+        corner = jnp.where(jr.bernoulli(side_key), jnp.array([16.0, 8.0]), jnp.array([8.0, 16.0]))
+        return jnp.zeros(2), corner + 2.0 * jr.uniform(goal_key, (2,))
+
+    def add_to(
+        self, spec: "mujoco.MjSpec", colliding: list[str], friction: tuple[float, ...], reach: float = math.inf
+    ) -> None:
+        """Seven walls, and hard contacts of everything."""
+        import mujoco
+
+        for index, (centre, half) in enumerate(_PUSH_WALLS):
+            wall = spec.worldbody.add_geom(name=f"wall_{index}", type=mujoco.mjtGeom.mjGEOM_BOX, material="wall")
+            wall.pos, wall.size = [*centre, 2], [*half, 2]
+            for geom in colliding:
+                spec.add_pair(geomname1=wall.name, geomname2=geom, friction=friction)
+        for pair in spec.pairs:
+            pair.solimp = _PUSH_SOLIMP

@@ -10,8 +10,9 @@ from deepcrl._errors import check_choice
 from deepcrl._typing import BoolScalar, Key, Scalar
 
 from .._api import AbstractGoalEnv, GoalObservation
-from .._mazes import CellChoice, choose_cells, draw_index, Maze
+from .._mazes import CellChoice, Maze
 from .._spaces import Box
+from ._arena import MazeArena, MazeArenaParams
 from ._reward import Reward, REWARDS
 
 
@@ -24,10 +25,8 @@ AnyArray = Array | np.ndarray
 class PointMazeParams(eqx.Module):
     """The numbers of a [`deepcrl.envs.PointMaze`][]; each may be vmapped."""
 
-    start_weights: Float[Array, "row col"]
-    """Unnormalised probability that an episode starts in a cell."""
-    goal_weights: Float[Array, "row col"]
-    """Unnormalised probability that a cell's centre is the commanded goal."""
+    arena: MazeArenaParams
+    """Which cells episodes start in, and which cells' centres are commanded then."""
     start_noise: Scalar
     """Starts are uniform within this distance of the cell's centre, per axis, in m."""
     acceleration: Scalar
@@ -71,23 +70,19 @@ class PointMaze(AbstractGoalEnv):
     def __check_init__(self):
         if not isinstance(self.maze, Maze):
             raise TypeError(f"`maze` must be a `Maze`, got {self.maze!r}. Read a text grid by `Maze.from_text`.")
-        choose_cells(self.maze, "starts", self.starts, "R")
-        choose_cells(self.maze, "goals", self.goals, "G")
+        self.arena  # checks starts and goals  # noqa: B018
         check_choice("reward", self.reward, REWARDS)
 
-    def cell_weights(self, cells: list[tuple[int, int]]) -> Float[Array, "row col"]:
-        """Weights for [`deepcrl.envs.PointMazeParams`][]: 1 at the given cells, 0 elsewhere."""
-        weights = np.zeros(self.maze.shape, np.float32)
-        for cell in cells:
-            weights[cell] = 1.0
-        return jnp.asarray(weights)
+    @property
+    def arena(self) -> MazeArena:
+        """The maze with its starts and goals, as robots have it; a cell is 1 m wide."""
+        return MazeArena(self.maze, 1.0, self.starts, self.goals)
 
     @property
     def default_params(self) -> PointMazeParams:
         """Starts and goals as chosen at construction, and the dynamics of the class's docstring."""
         return PointMazeParams(
-            start_weights=self.cell_weights(choose_cells(self.maze, "starts", self.starts, "R")),
-            goal_weights=self.cell_weights(choose_cells(self.maze, "goals", self.goals, "G")),
+            arena=self.arena.default_params,
             start_noise=jnp.float32(0.2),
             acceleration=jnp.float32(0.04),
             drag=jnp.float32(0.8),
@@ -109,12 +104,13 @@ class PointMaze(AbstractGoalEnv):
     def reset_env(self, key: Key, params: PointMazeParams) -> PointMazeState:
         """A start in a start cell, at rest, and a goal at the centre of a goal cell."""
         start_key, noise_key, goal_key = jr.split(key, 3)
+        start, goal = self.arena.draw_pair(params.arena, start_key, goal_key)
         noise = params.start_noise * jr.uniform(noise_key, (2,), minval=-1.0, maxval=1.0)
-        return PointMazeState(
-            position=_draw_cell(params.start_weights, key=start_key) + noise,
-            velocity=jnp.zeros(2),
-            goal=_draw_cell(params.goal_weights, key=goal_key),
-        )
+        return PointMazeState(position=start + noise, velocity=jnp.zeros(2), goal=goal)
+
+    def at_rest(self, place: Float[Array, " xy"], goal: Float[Array, " xy"], params: PointMazeParams) -> PointMazeState:
+        """The state at rest at one place (m) that shall get to another."""
+        return PointMazeState(position=place, velocity=jnp.zeros(2), goal=goal)
 
     def step_env(
         self, key: Key, inner: PointMazeState, action: Float[Array, " action"], params: PointMazeParams
@@ -172,16 +168,11 @@ class PointMaze(AbstractGoalEnv):
         centred = [position[..., axis] - centre for axis, centre in enumerate(self._centre)]
         return numpy.stack(centred, axis=-1) / self._scale
 
-    def to_position(self, goal: Float[AnyArray, "*axes goal"]) -> Float[AnyArray, "*axes xy"]:
-        """The position in m that a goal stands for: the inverse of `to_goal`."""
+    def goal_place(self, goal: Float[AnyArray, "*axes goal"]) -> Float[AnyArray, "*axes xy"]:
+        """The position in m that a goal stands for, the inverse of `to_goal`; arrays of any leading shape."""
         return goal * self._scale + np.array(self._centre, np.float32)
 
     def _hits_wall(self, position: Float[Array, " xy"]) -> BoolScalar:
         corners = position[None, :] + HALF_WIDTH * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
         cell = jnp.floor(corners + 0.5).astype(jnp.int32)
         return jnp.any(jnp.asarray(self.maze.walls)[cell[:, 0], cell[:, 1]])
-
-
-def _draw_cell(weights: Float[Array, "row col"], *, key: Key) -> Float[Array, " xy"]:
-    index = draw_index(weights.ravel(), key=key)
-    return jnp.stack([index // weights.shape[1], index % weights.shape[1]]).astype(jnp.float32)
