@@ -18,7 +18,7 @@ import numpy as np
 
 from deepcrl import Config, envs, make_train
 from deepcrl.agents import CRL
-from deepcrl.envs._api import batched_reset, batched_step
+from deepcrl.envs import VectorEnv
 
 
 SEEDS, EACH = 16, 16
@@ -29,14 +29,15 @@ Act = Callable[..., jax.Array]  # act(time, obs, key=...) -> actions of all epis
 def play(env, params, act: Act, steps: int, key) -> tuple[np.ndarray, np.ndarray]:
     """Steps until each episode ended, and how far its torso got in m."""
     reset_key, step_key = jr.split(key)
-    obs, state = batched_reset(env, params, EPISODES, key=reset_key)
+    many = VectorEnv(env, EPISODES)
+    obs, state = many.reset(reset_key, params)
     start = obs.observation[:, :2]
 
     def step(carry, time):
         obs, state, alive, place = carry
         act_key, env_key = jr.split(jr.fold_in(step_key, time))
         action = act(time, obs, key=act_key)
-        obs, state, _, terminated, _, info = batched_step(env, params, state, action, key=env_key)
+        obs, state, _, terminated, _, info = many.step(env_key, state, action, params)
         place = jnp.where(alive[:, None], info["final_observation"].observation[:, :2], place)
         return (obs, state, alive & ~terminated, place), alive
 
@@ -74,7 +75,7 @@ def report(task: str, options: dict[str, object], label: str) -> str:
     """One row of the table."""
     env, params = envs.make(task, episode_length=1001, **options)
     size = env.action_space(params).size
-    second = 0.05 if task.startswith("ant") else env.control_step  # pyright: ignore[reportAttributeAccessIssue]
+    second = 0.05 if task.startswith("ant") else env.robot.control_step  # pyright: ignore[reportAttributeAccessIssue]
     keys = jr.split(jr.key(7), 3)
     frequency = jr.uniform(keys[0], (EPISODES, 1), minval=0.5, maxval=1.0)
     phase, strength = (jr.uniform(k, (EPISODES, size)) for k in keys[1:])

@@ -173,7 +173,7 @@ def test_the_fence_is_planes_along_its_inner_faces_where_walls_are_high():
     from deepcrl import envs
 
     cells = envs.MAZES["u4_maze"]
-    model = envs.Ant(arena=envs.MazeArena(maze=cells, cell_size=4.0), engine="native").build_model()
+    model = envs.RobotTask(envs.Ant(), envs.MazeArena(cells, 4.0), engine="native").build_model()
     data = mujoco.MjData(model)
     last_x, last_y = 4.0 * np.array(cells.shape) - 6.0  # the faces of the last row and column
     depth = 0.05
@@ -190,7 +190,7 @@ def test_the_fence_is_planes_along_its_inner_faces_where_walls_are_high():
         assert distance == pytest.approx(-depth)
         np.testing.assert_allclose(frame[:3], normal, atol=1e-9)
         np.testing.assert_array_equal(friction, [1, 1, 0.5, 0.5, 0.5])
-    low = envs.Ant(arena=envs.MazeArena(maze=cells, cell_size=1.0), engine="native").build_model()
+    low = envs.RobotTask(envs.Ant(), envs.MazeArena(cells, 1.0), engine="native").build_model()
     assert not (low.geom_type[1:] == mujoco.mjtGeom.mjGEOM_PLANE).any()
     assert [low.geom(i).name for i in np.flatnonzero(low.geom_contype)] == [f"wall_{i}" for i in range(4)]
 
@@ -231,13 +231,31 @@ def test_resets(maze):
     env, params = maze
     obs, _ = jax.jit(jax.vmap(env.reset, in_axes=(0, None)))(jr.split(jr.key(0), 2000), params)
     rest = np.array([4.0, 4.0, 0.75, 1, 0, 0, 0, 0, 1, 0, -1, 0, -1, 0, 1])
-    offset = np.asarray(obs.observation[:, :15]) - rest
+    qpos = np.asarray(obs.observation[:, :15])
+    lowest = lowest_feet(env.build_model(), qpos)
+    raised = lowest < 1e-6  # by their feet, onto the floor
+    assert lowest.min() > -1e-6 and 0.02 < raised.mean() < 0.3
+    offset = qpos - rest
+    assert np.abs(offset[~raised, 2]).max() <= 0.1 + 1e-5 and offset[:, 2].min() >= -0.1 - 1e-5
+    offset = np.delete(offset, 2, axis=1)
     assert np.abs(offset).max() <= 0.1 + 1e-5
     np.testing.assert_allclose(offset.std(axis=0), 0.1 / np.sqrt(3), rtol=0.08)  # 4 standard errors: 5.7 %
     np.testing.assert_allclose(np.asarray(obs.observation[:, 15:]).std(axis=0), 0.1, rtol=0.08)
     goals, counts = np.unique(np.asarray(obs.desired_goal), axis=0, return_counts=True)
     assert {tuple(goal) for goal in goals} == {(4, 8), (4, 12), (8, 12), (12, 4), (12, 8), (12, 12)}
     assert counts.min() > 2000 / 6 - 5 * np.sqrt(2000 / 6)
+
+
+def lowest_feet(model, qpos):
+    """How high the lowest point of the feet is above the floor in each of these, by MuJoCo."""
+    import mujoco
+
+    data, feet = mujoco.MjData(model), [model.geom(f"foot_{leg}").id for leg in (1, 2, 3, 4)]
+    heights = []
+    for data.qpos[:] in qpos:
+        mujoco.mj_kinematics(model, data)
+        heights.append(data.geom_xpos[feet, 2].min() - 0.08)
+    return np.array(heights)
 
 
 def test_open_field_goals():
@@ -387,7 +405,7 @@ def test_balls_in_the_open_start_clear_of_the_ant():
     draw = jax.jit(jax.vmap(lambda key: env.draw_episode(key, params)))  # pyright: ignore[reportAttributeAccessIssue]
     qpos, _, goals = (np.asarray(x) for x in draw(jr.split(jr.key(0), 2000)))
     distance = np.linalg.norm(qpos[:, 15:], axis=1)
-    assert distance.min() > 1.5 - 1e-5 and distance.max() > 1.9 and 0.3 < (distance > 1.51).mean() < 0.6
+    assert distance.min() > 1.75 - 1e-5 and distance.max() > 1.9 and 0.2 < (distance > 1.76).mean() < 0.5
     assert (np.sum(qpos[:, 15:] * goals, axis=1) > 0).all()
     model = env.build_model()
     data, ball = mujoco.MjData(model), model.geom("ball").id
@@ -404,8 +422,10 @@ def test_balls_start_in_their_cells():
     env, params = envs.make("ant_ball_big_maze", engine="native")
     balls = jax.vmap(lambda key: env.reset(key, params)[0].achieved_goal)(jr.split(jr.key(0), 100))
     assert {tuple(ball) for ball in np.asarray(balls).tolist()} == {(12.0, 8.0), (12.0, 16.0)}
-    with pytest.raises(ValueError, match="`ball_cells` must be"):
-        envs.AntBall(envs.OpenArena(5.0, 5.0), ((1, 1),))
+    with pytest.raises(ValueError, match="`cells` of a ball must be"):
+        envs.RobotTask(envs.Ant(), envs.OpenArena(5.0, 5.0), (envs.Ball(((1, 1),)),))
+    with pytest.raises(ValueError, match="needs an object"):
+        envs.RobotTask(envs.Ant(), envs.OpenArena(5.0, 5.0), goal="object")
 
 
 def test_pushing_task():

@@ -393,11 +393,14 @@ def test_start_offsets_are_uniform_on_a_square():
 
 def test_weights_are_unnormalised_probabilities():
     """n = 8,192, cells weighted 0, 1, ..., 24. Catches weights that are only looked at for being positive."""
+    from deepcrl import envs
+
     env, params, states = many_resets()
     cells, weights = env.maze.cells("G"), np.arange(25)
-    grid = np.zeros(env.maze.shape, np.float32)
-    grid[tuple(zip(*cells, strict=True))] = weights
-    params = dataclasses.replace(params, goal_weights=jnp.asarray(grid), start_noise=jnp.float32(0.0))
+    of_pair = np.zeros((26, 26), np.float32)  # the first free cell is the start
+    of_pair[0, 1:] = weights
+    arena = envs.MazeArenaParams(pair_weights=jnp.asarray(of_pair))
+    params = dataclasses.replace(params, arena=arena, start_noise=jnp.float32(0.0))
     inner = states(jr.key(12), params)
     goals, _ = counts_of_cells(cells, inner.goal)
     assert goals[0] == 0
@@ -408,7 +411,7 @@ def test_weights_are_unnormalised_probabilities():
 def test_params_with_different_goals_may_be_vmapped():
     env, params, _ = many_resets()
     goals = [(1, 6), (6, 1), (4, 4)]
-    lanes = [dataclasses.replace(params, goal_weights=env.cell_weights([cell])) for cell in goals]
+    lanes = [dataclasses.replace(params, arena=env.arena.with_goals(params.arena, [cell])) for cell in goals]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *lanes)
     _, state = jax.vmap(env.reset, in_axes=(None, 0))(jr.key(0), stacked)
     assert np.array_equal(state.inner.goal, goals)
@@ -447,27 +450,28 @@ def test_cached_resets_repeat_the_first_start_and_goal_bit_for_bit():
     assert len(np.unique(np.asarray(first.inner.goal), axis=0)) > 1
 
 
+FREE = [(1, 1), (1, 2), (1, 3), (2, 3)]
+
+
 @pytest.mark.parametrize(
-    "options, field, cells",
+    "options, starts, goals",
     [
-        ({}, "start_weights", [(1, 1)]),
-        ({}, "goal_weights", [(2, 3), (1, 3)]),
-        ({"starts": "R", "goals": "G"}, "goal_weights", [(2, 3), (1, 3)]),
-        ({"starts": "free"}, "start_weights", [(1, 1), (1, 2), (1, 3), (2, 3)]),
-        ({"goals": "free"}, "goal_weights", [(1, 1), (1, 2), (1, 3), (2, 3)]),
-        ({"starts": (1, 2)}, "start_weights", [(1, 2)]),
-        ({"goals": (1, 2)}, "goal_weights", [(1, 2)]),
+        ({}, FREE[:1], FREE[2:]),
+        ({"starts": "R", "goals": "G"}, FREE[:1], FREE[2:]),
+        ({"starts": "free"}, FREE, FREE[2:]),
+        ({"goals": "free"}, FREE[:1], FREE),
+        ({"starts": (1, 2)}, FREE[1:2], FREE[2:]),
+        ({"goals": (1, 2)}, FREE[:1], FREE[1:2]),
     ],
 )
-def test_starts_and_goals_choose_cells(options, field, cells):
+def test_starts_and_goals_choose_cells(options, starts, goals):
     from deepcrl import envs
 
     env, params = envs.make("point_maze", maze="11111/1R0G1/111G1/11111", **options)
-    weights = np.asarray(getattr(params, field))
-    assert weights.dtype == np.float32
-    assert sorted(zip(*np.nonzero(weights), strict=True)) == sorted(cells)
-    assert set(weights[weights > 0]) == {1.0}
-    assert np.array_equal(weights, env.cell_weights(cells))
+    assert env.arena.maze.free == FREE  # pyright: ignore[reportAttributeAccessIssue]
+    expected = np.outer([cell in starts for cell in FREE], [cell in goals for cell in FREE])
+    assert params.arena.pair_weights.dtype == np.float32
+    np.testing.assert_array_equal(params.arena.pair_weights, expected)
 
 
 @pytest.mark.parametrize("field", ["starts", "goals"])

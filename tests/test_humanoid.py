@@ -311,7 +311,7 @@ def test_each_action_is_a_torque_on_its_joint(maze_model, steps):
     speeds = np.asarray(trace[1][0].observation[:, 26:49])
     for i, name in enumerate(GEARS):
         dof = maze_model.joint(name).dofadr[0]
-        assert speeds[i, dof] > np.median(speeds[:, dof]) + 0.1, name
+        assert speeds[i, dof] > np.median(speeds[:, dof]) + 0.02, name
 
 
 def test_observations_after_a_step_match_mujoco_s_data(maze_model, steps):
@@ -429,12 +429,15 @@ def test_names_and_options():
     from deepcrl import envs
 
     open_field, mazes = envs.make("humanoid")[0], ("u_maze", "u_maze_eval", "big_maze", "big_maze_eval", "hardest_maze")
-    assert isinstance(open_field, envs.Humanoid) and (open_field.control_step, open_field.substeps) == (0.03, 10)
+    assert isinstance(open_field.robot, envs.Humanoid) and (open_field.robot.control_step, open_field.substeps) == (
+        0.03,
+        10,
+    )
     assert envs.make("humanoid", control_step=0.015)[0].substeps == 5
     for name in mazes:
         env = envs.make(f"humanoid_{name}")[0]
-        assert (env.control_step, env.substeps, env.arena.cell_size, env.episode_length) == (0.015, 5, 2.0, 1000)
-        assert envs.make(f"humanoid_{name}", control_step=0.03, paper_observation=True)[0].paper_observation
+        assert (env.robot.control_step, env.substeps, env.arena.cell_size, env.episode_length) == (0.015, 5, 2.0, 1000)
+        assert envs.make(f"humanoid_{name}", control_step=0.03, paper_observation=True)[0].robot.paper_observation
     own = envs.make("humanoid_maze", maze="11111/1R0G1/11111", control_step=0.03)[0]
     assert own.arena.maze.shape == (3, 5) and own.substeps == 10
     for wrong in (0.0, -0.015, 0.016, 0.001):

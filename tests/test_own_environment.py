@@ -90,7 +90,7 @@ def test_its_maze_is_made_from_text(page):
 
     assert isinstance(page.maze, PointMaze)
     assert page.maze.maze == Maze.from_text("11111/1R0G1/11111")
-    assert float(page.maze_params.goal_weights[1, 3]) == 1.0
+    assert page.maze_params.arena.pair_weights.tolist() == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
     assert page.maze_config.make_env()[0] == PointMaze(page.maze.maze, episode_length=50)
 
 

@@ -176,6 +176,53 @@ def test_visits_are_counted_from_the_replay_buffer(train, state):
     assert visits[env.maze.walls].sum() == 0 < visits[env.maze.cells("R")[0]]
 
 
+def test_visits_are_of_the_maze_trained_in(train, state, tmp_path, monkeypatch):
+    from deepcrl import envs
+    from deepcrl.report import plot_cells, visits_by_cell
+
+    visits = visits_by_cell(train, state)
+    other, params = envs.make("point_maze", maze="1111111/1R000G1/1111111", episode_length=5)
+    monkeypatch.setattr(train, "eval_env", other)
+    monkeypatch.setattr(train, "eval_env_params", params)
+    np.testing.assert_array_equal(visits_by_cell(train, state), visits)
+    assert_png(plot_cells(train, {"one": state}, tmp_path / "cells.png", episodes=1))
+
+
+@pytest.fixture(scope="module")
+def ants():
+    """Ants in a corridor, trained not at all: `(trainer, state)` of one lane."""
+    from deepcrl import make_train
+
+    options = {"maze": "11111/1R0G1/11111", "engine": "native"}
+    trainer = make_train(tiny(env="ant_maze", env_options=options, episode_length=6, num_envs=2))
+    return trainer, trainer.init(0)
+
+
+def test_maps_of_robots_show_a_robot_at_rest_in_each_place(ants):
+    from deepcrl.report import goal_map, value_map
+
+    trainer, state = ants
+    values, goals = value_map(trainer, state, (1, 3), per_cell=1), goal_map(trainer, state, (1, 2), per_cell=1)
+    np.testing.assert_array_equal(np.isnan(values), trainer.eval_env.arena.maze.walls)
+    joints = [0, 1, 0, -1, 0, -1, 0, 1]
+    for column in (1, 2, 3):
+        observation = np.array([4.0, 4.0 * column, 0.75, 1, 0, 0, 0, *joints, *np.zeros(14)], np.float32)
+        value = trainer.agent.value(state.agent, jax.numpy.asarray(observation), jax.numpy.array([4.0, 12.0]), state.hypers)
+        np.testing.assert_allclose(values[1, column], value, rtol=1e-4)
+    np.testing.assert_allclose(goals[1, 3], values[1, 2], rtol=1e-4)
+
+
+def test_pictures_of_mazes_are_drawn_for_robots_too(ants, tmp_path):
+    from deepcrl.report import plot_cells, plot_maze, plot_trajectories, visits_by_cell
+
+    trainer, state = ants
+    visits = visits_by_cell(trainer, state)
+    assert visits[1, 1] == visits.sum() > 0  # in six steps none leaves its cell of 4 m
+    assert_png(plot_maze(trainer, state, tmp_path / "maze.png", episodes=2))
+    assert_png(plot_cells(trainer, {"one": state}, tmp_path / "cells.png", episodes=2))
+    assert_png(plot_trajectories(trainer, {"one": state}, tmp_path / "strip.png", episodes=2))
+
+
 def test_states_are_drawn_side_by_side(train, state, tmp_path):
     from deepcrl.report import plot_cells, plot_goal_values, plot_trajectories
 
@@ -200,9 +247,9 @@ def test_other_environments_are_not_drawn_as_mazes(train, state, tmp_path, monke
     from deepcrl.report import plot_maze, value_map
 
     monkeypatch.setattr(train, "eval_env", object())
-    with pytest.raises(TypeError, match="Only point mazes"):
+    with pytest.raises(TypeError, match="Only tasks in mazes"):
         value_map(train, state, (1, 1))
-    with pytest.raises(TypeError, match="Only point mazes"):
+    with pytest.raises(TypeError, match="Only tasks in mazes"):
         plot_maze(train, state, tmp_path / "maze.png")
 
 

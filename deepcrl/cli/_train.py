@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from ..envs import PointMaze
+from ..envs import MazeArena
 from ..runs import run, RunResult, Saving
 from ..train import Config, lanes
 from ._sinks import extra_sinks
@@ -47,7 +47,7 @@ def train(
             small networks on two cores.
         tensorboard: Write events for TensorBoard to the run's folder.
         wandb: Log to Weights & Biases, offline, in the run's folder.
-        plots: Draw a learning curve and, for point mazes, trajectories and the critic's value map.
+        plots: Draw a learning curve and, for tasks in mazes, trajectories and the critic's value map.
         settings: Of lanes.
     """
     console = Console()
@@ -85,7 +85,7 @@ def _draw(result: RunResult, out: Path, console: Console) -> bool:
     title = str(result.trainer.config.env)
     try:
         report.plot_learning_curve(result.rows, out / "learning_curve.png", by=result.sweep.lanes.settings, title=title)
-        if isinstance(result.trainer.eval_env, PointMaze):
+        if isinstance(getattr(result.trainer.eval_env, "arena", None), MazeArena):
             report.plot_maze(result.trainer, result.state(0), out / "maze.png", title=f"{title}, first seed")
     except ImportError as error:
         console.print(f"No pictures: {error}", markup=False)

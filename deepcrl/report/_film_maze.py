@@ -7,7 +7,7 @@ import numpy as np
 from .._typing import Policy
 from ..envs import PointMaze, PointMazeParams
 from ..eval import rollout_episodes
-from ._panels import draw_walls, maze_panels
+from ._panels import cells_of, draw_walls, maze_panels
 from ._render import Frames
 from ._style import COLOURS
 
@@ -41,14 +41,14 @@ def draw_maze_frames(
     played = jax.jit(lambda key: rollout_episodes(env, params, policy, episodes, key=key))(jr.key(seed))
     assert played.obs is not None
     alive = np.asarray(played.alive).T
-    positions = [env.to_position(np.asarray(played.obs.achieved_goal[:, i]))[alive[i]] for i in range(episodes)]
-    goals = [env.to_position(np.asarray(played.obs.desired_goal[0, i])) for i in range(episodes)]
+    positions = [cells_of(env, played.obs.achieved_goal[:, i])[alive[i]] for i in range(episodes)]
+    goals = [cells_of(env, played.obs.desired_goal[0, i]) for i in range(episodes)]
 
-    figure, axes = maze_panels(env, 1, 1)
+    figure, axes = maze_panels(env.maze, 1, 1)
     axis = axes[0][0]
     figure.set_dpi(100)
     figure.set_size_inches(width / 100, height / 100)
-    draw_walls(axis, env)
+    draw_walls(axis, env.maze)
     (trail,) = axis.plot([], [], color=COLOURS[0], linewidth=1.2, alpha=0.6, zorder=4)
     (point,) = axis.plot([], [], "o", color=COLOURS[0], markersize=8, zorder=6)
     (star,) = axis.plot([], [], "*", color=COLOURS[1], markersize=14, markeredgecolor="black", zorder=5)

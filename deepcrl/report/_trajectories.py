@@ -1,9 +1,9 @@
 """How several policies go about one goal."""
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..eval._cells import with_goals
 from ..train import Trainer, TrainState
 from ._panels import Cell, draw_trajectories, draw_walls, farthest_goal, maze_of, maze_panels
 from ._style import save
@@ -18,26 +18,26 @@ def plot_trajectories(
     episodes: int = 12,
     seed: int = 0,
 ) -> Path:
-    """Draws a strip of point mazes, one per state, with trajectories of its deterministic policy to one goal: coloured if
+    """Draws a strip of mazes, one per state, with trajectories of its deterministic policy to one goal: coloured if
     they reach it, else grey.
 
     **Arguments:**
 
-    - `trainer`: of all lanes, trained on a [`deepcrl.envs.PointMaze`][].
+    - `trainer`: of all lanes, trained on a task in a maze.
     - `states`: of one lane each, by the title of its panel.
     - `path`: the picture to write.
     - `goal`: the (row, column) of its cell, by default the one with the longest path.
     - `episodes`: trajectories in each maze.
     - `seed`: of the starts.
 
-    **Raises:** `TypeError` if the environment is not a point maze, `ValueError` for no states.
+    **Raises:** `TypeError` if the task is in no maze, `ValueError` for no states.
     """
-    env = maze_of(trainer)
-    goal = farthest_goal(env) if goal is None else goal
-    to_goal = dataclasses.replace(trainer.eval_env_params, goal_weights=env.cell_weights([goal]))
-    figure, axes = maze_panels(env, 1, len(states))
+    maze = maze_of(trainer)
+    goal = farthest_goal(maze) if goal is None else goal
+    to_goal = with_goals(trainer.eval_env, trainer.eval_env_params, [goal])  # pyright: ignore[reportArgumentType]
+    figure, axes = maze_panels(maze, 1, len(states))
     for axis, (title, state) in zip(axes[0], states.items(), strict=True):
-        draw_walls(axis, env)
+        draw_walls(axis, maze)
         reached = draw_trajectories(axis, trainer, state, to_goal, episodes, seed)
         axis.set_title(f"{title}: {reached} of {episodes} episodes reach the goal", fontsize=8)
     return save(figure, path)

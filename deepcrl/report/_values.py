@@ -1,4 +1,4 @@
-"""What the critic thinks of places in a point maze, and whether it counts their distance along the walls or through."""
+"""What the critic thinks of places in a maze, and whether it counts their distance along the walls or through."""
 
 import dataclasses
 import functools as ft
@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from .._typing import Scalar
-from ..envs import PointMazeState
+from ..eval._cells import maze_arena, task_in_maze
 from ..train import Trainer, TrainState
 from ._panels import Cell, draw_walls, maze_of, maze_panels
 from ._style import save
@@ -32,11 +31,13 @@ class DistanceRanks:
 def value_map(
     trainer: Trainer, state: TrainState, goal: Cell, *, per_cell: int = 8
 ) -> Float[np.ndarray, "rows columns"]:
-    """The critic's value of being at rest all over a point maze, for one goal; not a number inside walls.
+    """The critic's value of being at rest all over a maze, for one goal; not a number inside walls.
+
+    A robot stands at each place as it does at the start of an episode, without noise.
 
     **Arguments:**
 
-    - `trainer`, `state`: of one lane, trained on a [`deepcrl.envs.PointMaze`][].
+    - `trainer`, `state`: of one lane, trained on a task in a maze.
     - `goal`: the (row, column) of the goal's cell.
     - `per_cell`: points per cell and axis.
     """
@@ -46,11 +47,11 @@ def value_map(
 def goal_map(
     trainer: Trainer, state: TrainState, start: Cell, *, per_cell: int = 8
 ) -> Float[np.ndarray, "rows columns"]:
-    """The critic's value of every place of a point maze as the goal, at rest in one cell; not a number inside walls.
+    """The critic's value of every place of a maze as the goal, at rest in one cell; not a number inside walls.
 
     **Arguments:**
 
-    - `trainer`, `state`: of one lane, trained on a [`deepcrl.envs.PointMaze`][].
+    - `trainer`, `state`: of one lane, trained on a task in a maze.
     - `start`: the (row, column) of the cell.
     - `per_cell`: points per cell and axis.
     """
@@ -61,8 +62,8 @@ def _mapped(
     trainer: Trainer, state: TrainState, cell: Cell, per_cell: int, *, from_cell: bool
 ) -> Float[np.ndarray, "rows columns"]:
     """Values all over the maze, seen from one cell, or of one cell as the goal."""
-    env = maze_of(trainer)
-    rows, columns = env.maze.shape
+    maze = maze_of(trainer)
+    rows, columns = maze.shape
     offsets = (np.arange(per_cell) + 0.5) / per_cell - 0.5
     row_points = (np.arange(rows)[:, None] + offsets[None, :]).ravel()
     column_points = (np.arange(columns)[:, None] + offsets[None, :]).ravel()
@@ -71,7 +72,7 @@ def _mapped(
     positions, goals = (there, places) if from_cell else (places, there)
     values = np.array(_values(trainer, state, positions.reshape(-1, 2), goals.reshape(-1, 2)))
     values = values.reshape(places.shape[:2])
-    values[np.kron(env.maze.walls, np.ones((per_cell, per_cell), bool))] = np.nan
+    values[np.kron(maze.walls, np.ones((per_cell, per_cell), bool))] = np.nan
     return values
 
 
@@ -80,10 +81,11 @@ def _values(
     trainer: Trainer, state: TrainState, positions: Float[Array, "place xy"], goals: Float[Array, "place xy"]
 ) -> Float[Array, " place"]:
     """What the critic thinks of being at rest there."""
-    env, params = maze_of(trainer), trainer.eval_env_params
+    env, params = task_in_maze(trainer.eval_env), trainer.eval_env_params
+    size = maze_arena(env).cell_size
 
     def value(position: Float[Array, " xy"], goal: Float[Array, " xy"]) -> Scalar:
-        obs = env.observe(PointMazeState(position, jnp.zeros(2), goal), params)
+        obs = env.observe(env.at_rest(size * position, size * goal, params), params)  # pyright: ignore[reportArgumentType]
         return trainer.value(state, obs.observation, obs.desired_goal)
 
     return jax.vmap(value)(positions, goals)
@@ -98,7 +100,7 @@ def distance_ranks(trainer: Trainer, state: TrainState, start: Cell | None = Non
 
     **Arguments:**
 
-    - `trainer`, `state`: of one lane, trained on a [`deepcrl.envs.PointMaze`][].
+    - `trainer`, `state`: of one lane, trained on a task in a maze.
     - `start`: the (row, column) of the cell, by default the maze's first start.
 
     ??? cite "Reference"
@@ -111,7 +113,7 @@ def distance_ranks(trainer: Trainer, state: TrainState, start: Cell | None = Non
         }
         ```
     """
-    maze = maze_of(trainer).maze
+    maze = maze_of(trainer)
     start = maze.cells("R")[0] if start is None else start
     goals = tuple(np.array([cell for cell in maze.free if cell != start]).T)
     path = maze.path_lengths(start)[goals]
@@ -142,20 +144,20 @@ def plot_goal_values(
 
     **Arguments:**
 
-    - `trainer`: of all lanes, trained on a [`deepcrl.envs.PointMaze`][].
+    - `trainer`: of all lanes, trained on a task in a maze.
     - `states`: of one lane each, by the title of its panel.
     - `path`: the picture to write.
     - `start`: the (row, column) of the cell, by default the maze's first start.
 
-    **Raises:** `TypeError` if the environment is not a point maze, `ValueError` for no states.
+    **Raises:** `TypeError` if the task is in no maze, `ValueError` for no states.
     """
-    env = maze_of(trainer)
-    start = env.maze.cells("R")[0] if start is None else start
-    figure, axes = maze_panels(env, 1, len(states))
+    maze = maze_of(trainer)
+    start = maze.cells("R")[0] if start is None else start
+    figure, axes = maze_panels(maze, 1, len(states))
     for axis, (title, state) in zip(axes[0], states.items(), strict=True):
         values, ranks = goal_map(trainer, state, start), distance_ranks(trainer, state, start)
-        rows, columns = env.maze.shape
+        rows, columns = maze.shape
         axis.imshow(values, extent=(-0.5, columns - 0.5, rows - 0.5, -0.5), cmap="viridis", interpolation="bilinear")
-        draw_walls(axis, env)
+        draw_walls(axis, maze)
         axis.set_title(f"{title}\nrank correlation: path {ranks.path:.2f}, line {ranks.straight:.2f}", fontsize=8)
     return save(figure, path)
