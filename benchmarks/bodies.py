@@ -17,7 +17,7 @@ import jax.random as jr
 import numpy as np
 
 from deepcrl import Config, envs, make_train
-from deepcrl.agents import CRL
+from deepcrl.agents import CRL, Sample
 from deepcrl.envs import VectorEnv
 
 
@@ -54,7 +54,7 @@ def play(env, params, act: Act, steps: int, key) -> tuple[np.ndarray, np.ndarray
 def initial_policies(env) -> Act:
     """The untrained policies of some seeds, each in episodes of its own."""
     config = Config(
-        env=env, agent=CRL(), num_envs=2, buffer_length=1001, prefill_length=1, batch_size=64, eval_actions="stochastic"
+        env=env, agent=CRL(), num_envs=2, buffer_length=1001, prefill_length=1, batch_size=64, eval_actions=Sample()
     )
     trainer = make_train(config)
     states = eqx.filter(jax.vmap(trainer.init)(jnp.arange(SEEDS)), eqx.is_array)

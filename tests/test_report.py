@@ -207,7 +207,9 @@ def test_maps_of_robots_show_a_robot_at_rest_in_each_place(ants):
     joints = [0, 1, 0, -1, 0, -1, 0, 1]
     for column in (1, 2, 3):
         observation = np.array([4.0, 4.0 * column, 0.75, 1, 0, 0, 0, *joints, *np.zeros(14)], np.float32)
-        value = trainer.agent.value(state.agent, jax.numpy.asarray(observation), jax.numpy.array([4.0, 12.0]), state.hypers)
+        value = trainer.agent.value(
+            state.agent, jax.numpy.asarray(observation), jax.numpy.array([4.0, 12.0]), state.hypers
+        )
         np.testing.assert_allclose(values[1, column], value, rtol=1e-4)
     np.testing.assert_allclose(goals[1, 3], values[1, 2], rtol=1e-4)
 

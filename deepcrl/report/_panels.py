@@ -4,6 +4,7 @@ import functools as ft
 from typing import Any, TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
@@ -35,8 +36,7 @@ def maze_of(trainer: Trainer) -> Maze:
 
 def cells_of(env: MazeTask, goals: Any) -> Any:
     """Where goals lie, in rows and columns of the maze: whole numbers at the centres of cells."""
-    places: Any = env.goal_place(np.asarray(goals))  # pyright: ignore[reportArgumentType]
-    return maze_arena(env).cells_of(places)
+    return maze_arena(env).cells_of(np.asarray(env.goal_place(jnp.asarray(goals))))
 
 
 @ft.partial(jax.jit, static_argnums=(0, 1))

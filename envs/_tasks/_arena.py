@@ -137,7 +137,7 @@ class MazeArena(AbstractArena):
 
     def with_goals(self, params: MazeArenaParams, cells: Sequence[Cell]) -> MazeArenaParams:
         """The same starts, and each of some (row, column) as likely a goal as another."""
-        goals = np.array([cell in cells for cell in self.maze.free], np.float32)
+        goals = jnp.array([cell in cells for cell in self.maze.free], jnp.float32)
         return MazeArenaParams(pair_weights=jnp.outer(jnp.sum(params.pair_weights, axis=1), goals))
 
     def cells_of(self, places: Float[np.ndarray, "*axes xy"]) -> Float[np.ndarray, "*axes xy"]:

@@ -5,7 +5,6 @@ from typing import Literal, TYPE_CHECKING
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Float
 
 from deepcrl._errors import check_choice
@@ -22,9 +21,6 @@ from ._objects import AbstractObject
 
 if TYPE_CHECKING:
     import mujoco
-
-
-AnyArray = Array | np.ndarray
 
 
 class RobotTask(AbstractMujocoEnv):
@@ -132,7 +128,7 @@ class RobotTask(AbstractMujocoEnv):
         achieved = places[0] if self.goal == "object" else self.robot.place(physics)
         return GoalObservation(seen, achieved, inner.goal)
 
-    def goal_place(self, goal: Float[AnyArray, "*axes goal"]) -> Float[AnyArray, "*axes place"]:
+    def goal_place(self, goal: Float[Array, "*axes goal"]) -> Float[Array, "*axes place"]:
         """The goal itself; arrays of any leading shape."""
         return goal
 
