@@ -36,7 +36,9 @@ def maze_of(trainer: Trainer) -> Maze:
 
 def cells_of(env: MazeTask, goals: Any) -> Any:
     """Where goals lie, in rows and columns of the maze: whole numbers at the centres of cells."""
-    return maze_arena(env).cells_of(np.asarray(env.goal_place(jnp.asarray(goals))))
+    goals = jnp.asarray(goals)
+    places = np.asarray(jax.vmap(env.goal_place)(goals.reshape(-1, goals.shape[-1])))
+    return maze_arena(env).cells_of(places).reshape(*goals.shape[:-1], 2)
 
 
 @ft.partial(jax.jit, static_argnums=(0, 1))

@@ -128,10 +128,6 @@ class RobotTask(AbstractMujocoEnv):
         achieved = places[0] if self.goal == "object" else self.robot.place(physics)
         return GoalObservation(seen, achieved, inner.goal)
 
-    def goal_place(self, goal: Float[Array, "*axes goal"]) -> Float[Array, "*axes place"]:
-        """The goal itself; arrays of any leading shape."""
-        return goal
-
     def fell(self, physics: PhysicsState, params: RobotParams) -> BoolScalar:
         """The robot did."""
         return self.robot.fell(physics)
