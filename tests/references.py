@@ -1,5 +1,9 @@
 """Small float64 NumPy models of what the library computes in float32 JAX, written from the formulas of the papers."""
 
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import jax.tree_util as jtu
 import numpy as np
 
 
@@ -37,9 +41,6 @@ def encoder(input_layer, blocks, output, x, eps=1e-6, block=residual_block):
 def network_rows(encoder, x):
     """In JAX, of rows of `x`, with weights read off the library's module: input layer, blocks of layers around a residual,
     linear output."""
-    import jax.numpy as jnp
-    import jax.tree_util as jtu
-
     def layer(dense, norm, x):
         x = x @ dense.weight.T + dense.bias[None, :]
         x = x - jnp.mean(x, axis=1, keepdims=True)
@@ -59,9 +60,6 @@ def network_rows(encoder, x):
 
 def adam_in_numpy(params, grads, moments, rate, count):
     """In float64, of trees: the new parameters and both moments."""
-    import jax.numpy as jnp
-    import jax.tree_util as jtu
-
     flat, tree = jtu.tree_flatten(params)
     new, new_moments = [], []
     for param, grad, (first, second) in zip(flat, jtu.tree_leaves(grads), moments, strict=True):
@@ -75,9 +73,6 @@ def adam_in_numpy(params, grads, moments, rate, count):
 
 def twin_rows(critic, observation, goal, action):
     """Rows of both values of a `TwinCritic`."""
-    import jax.numpy as jnp
-    import jax.tree_util as jtu
-
     x = jnp.concatenate([observation, goal, action], axis=1)
     one = lambda k: network_rows(jtu.tree_map(lambda leaf: leaf[k], critic.encoders), x)[:, 0]
     return jnp.stack([one(0), one(1)], axis=1)
@@ -85,33 +80,73 @@ def twin_rows(critic, observation, goal, action):
 
 def average_in_numpy(target, online, tau):
     """In float64, of trees: the targets' next weights."""
-    import jax.numpy as jnp
-    import jax.tree_util as jtu
-
     mix = lambda t, o: jnp.asarray((1 - tau) * np.asarray(t, np.float64) + tau * np.asarray(o, np.float64), jnp.float32)
     return jtu.tree_map(mix, target, online)
 
 
-def largest_difference(one, two):
-    import jax.tree_util as jtu
+def fresh_moments(tree):
+    """Those of `adam_in_numpy` before the first step."""
+    return [(0.0, 0.0)] * len(jtu.tree_leaves(tree))
 
+
+def gaussian_heads(policy, observation, goal):
+    """Rows of the mean and the logarithm of the standard deviation of a `GaussianPolicy`, before the tanh."""
+    mean, raw = jnp.split(network_rows(policy.encoder, jnp.concatenate([observation, goal], axis=1)), 2, axis=1)
+    return mean, -5.0 + 3.5 * (jnp.tanh(raw) + 1.0)
+
+
+def gaussian_sample(policy, observation, goal, noise):
+    """Rows of squashed actions and their log densities."""
+    mean, log_std = gaussian_heads(policy, observation, goal)
+    pre_image = mean + jnp.exp(log_std) * noise
+    normal = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi).astype(np.float32)
+    # 1 - tanh^2 rounds badly near 1
+    return jnp.tanh(pre_image), jnp.sum(normal - jnp.log(1.0 / jnp.cosh(pre_image) ** 2 + 1e-6), axis=1)
+
+
+def noise_rows(key, size, action_size):
+    """One draw per sample, from a key of its own: how the library draws is no part of the mathematics."""
+    return jax.vmap(lambda key: jr.normal(key, (action_size,)))(jr.split(key, size))
+
+
+@jax.jit
+@jax.value_and_grad
+def td_grad(critic, batch, target):
+    """Loss of a `TwinCritic` and its gradient."""
+    values = twin_rows(critic, batch.observation, batch.goal, batch.action)
+    return jnp.mean(jnp.sum(0.5 * (values - target[:, None]) ** 2, axis=1))
+
+
+def update_of(agent):
+    return lambda state, batch, hypers, key: agent.update(state, batch, hypers, key=key)
+
+
+def library_updates(agent, state, batches, keys, update):
+    """The states before and after each `update(state, batch, hypers, key)`, and the metrics of each."""
+    states, metrics = [state], []
+    for batch, key in zip(batches, keys, strict=True):
+        new_state, new_metrics = update(states[-1], batch, agent.hypers(), key)
+        states.append(new_state)
+        metrics.append(new_metrics)
+    return states, metrics
+
+
+def largest_difference(one, two):
     pairs = zip(jtu.tree_leaves(one), jtu.tree_leaves(two), strict=True)
     return max(np.abs(np.asarray(a) - np.asarray(b)).max() for a, b in pairs)
 
 
 def random_td_batch(key, size, observation_size, goal_size, action_size):
-    """A batch with outcomes, rewards of any size, some steps terminated."""
-    import jax.random as jr
-
-    from deepcrl.agents import Batch, Outcome
+    """A batch with next steps, rewards of any size, some steps terminated."""
+    from deepcrl.replay import Batch, NextStep
 
     keys = jr.split(key, 6)
     return Batch(
         observation=jr.normal(keys[0], (size, observation_size)),
         action=jr.uniform(keys[1], (size, action_size), minval=-1.0, maxval=1.0),
         goal=jr.normal(keys[2], (size, goal_size)),
-        outcome=Outcome(
-            next_observation=jr.normal(keys[3], (size, observation_size)),
+        next=NextStep(
+            observation=jr.normal(keys[3], (size, observation_size)),
             reward=jr.normal(keys[4], (size,)),
             terminated=jr.bernoulli(keys[5], 0.4, (size,)),
         ),
@@ -269,10 +304,8 @@ class QueueModel:
         return same[-1]
 
 
-def transitions(times, episodes, ends, first_episode=0):
+def transitions(times, episodes, ends, first_episode=0, with_next=False):
     """A rollout (`time env`) whose goals and observations say which step they belong to: env, episode, time."""
-    import jax.numpy as jnp
-
     from deepcrl.replay import Transition
 
     env, time = np.meshgrid(np.arange(episodes.shape[1]), times)
@@ -286,6 +319,8 @@ def transitions(times, episodes, ends, first_episode=0):
         terminated=jnp.asarray(ends & (env % 2 == 0)),
         truncated=jnp.asarray(ends & (env % 2 == 1)),
         episode_id=jnp.asarray(episodes, jnp.int32),
+        next_observation=jnp.asarray(code + 0.5) if with_next else None,
+        next_achieved_goal=jnp.asarray(code + 0.75) if with_next else None,
     )
 
 

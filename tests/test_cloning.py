@@ -1,12 +1,13 @@
 """Goal-conditioned cloning: the density of a stored action, the update, and what it learns."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import jax.tree_util as jtu
 import numpy as np
 import pytest
-from references import adam_in_numpy, largest_difference, network_rows
+from references import adam_in_numpy, fresh_moments, gaussian_heads, largest_difference
 from scipy import stats
 from strategies import fresh_state, unchecked
 
@@ -41,73 +42,56 @@ def test_a_draw_has_the_density_that_it_was_drawn_with():
     np.testing.assert_allclose(jax.vmap(one.log_prob)(actions), log_probs, atol=2e-3)
 
 
-@pytest.fixture(scope="module")
-def batch():
-    from deepcrl.agents import Batch
+def test_an_update_is_an_adam_step_on_the_mean_negative_log_density_and_learns_to_act_by_the_goal():
+    from deepcrl.agents import GCBC
+    from deepcrl.replay import Batch
 
     observation, goal = jr.normal(jr.key(1), (BATCH, OBS)), jr.normal(jr.key(2), (BATCH, GOAL))
-    return Batch(observation=observation, action=0.8 * jnp.tanh(goal - observation[:, :2]), goal=goal)
-
-
-@pytest.fixture(scope="module", params=["GCBC", "GCSL"])
-def agent(request):
-    from deepcrl import agents
-
-    return getattr(agents, request.param)(depth=4, width=8, actor_lr=3e-3)
-
-
-def heads_of(policy, batch):
-    heads = network_rows(policy.encoder, jnp.concatenate([batch.observation, batch.goal], axis=1))
-    return heads[:, :ACTION], -5.0 + 3.5 * (jnp.tanh(heads[:, ACTION:]) + 1.0)
-
-
-def test_an_update_is_an_adam_step_on_the_mean_negative_log_density(agent, batch):
+    batch = Batch(observation=observation, action=0.8 * jnp.tanh(goal - observation[:, :2]), goal=goal)
+    agent = GCBC(depth=4, width=8, actor_lr=3e-3)
     state = fresh_state(agent, OBS, GOAL, ACTION)
-    new, metrics = jax.jit(lambda s: agent.update(s, batch, agent.hypers(), key=jr.key(0)))(state)
-    mean, log_std = heads_of(state.policy, batch)
-    np.testing.assert_allclose(metrics.loss, -log_density(batch.action, mean, log_std).mean(), rtol=1e-4)
+
+    step = lambda state, key: agent.update(state, batch, agent.hypers(), key=key)
+    scan = jax.jit(lambda state, keys: jax.lax.scan(step, state, keys))
+    new, first = scan(state, jr.split(jr.key(3), 1))
+    mean, log_std = gaussian_heads(state.policy, batch.observation, batch.goal)
+    np.testing.assert_allclose(first.loss[0], -log_density(batch.action, mean, log_std).mean(), rtol=1e-4)
     error = np.sqrt(np.mean((np.tanh(np.asarray(mean, np.float64)) - np.asarray(batch.action)) ** 2))
-    np.testing.assert_allclose(metrics.error, error, rtol=1e-5)
+    np.testing.assert_allclose(first.error[0], error, rtol=1e-5)
 
     @jax.jit
     @jax.grad
     def gradient(policy):
-        mean, log_std = heads_of(policy, batch)
+        mean, log_std = gaussian_heads(policy, batch.observation, batch.goal)
         noise = (jnp.arctanh(batch.action) - mean) / jnp.exp(log_std)
         return jnp.mean(jnp.sum(0.5 * noise**2 + log_std, axis=1))  # the rest does not depend on the policy
 
-    moments = [(0.0, 0.0)] * len(jtu.tree_leaves(state.policy))
-    desired, _ = adam_in_numpy(state.policy, gradient(state.policy), moments, 3e-3, 1)
+    desired, _ = adam_in_numpy(state.policy, gradient(state.policy), fresh_moments(state.policy), 3e-3, 1)
     assert largest_difference(new.policy, desired) < 2e-5
     assert largest_difference(new.policy, state.policy) > 2e-3
 
-
-def test_actions_that_depend_on_the_goal_are_learnt(agent, batch):
-    @jax.jit
-    def fit(state):
-        step = lambda state, key: agent.update(state, batch, agent.hypers(), key=key)
-        return jax.lax.scan(step, state, jr.split(jr.key(3), 500))[1]
-
-    metrics = fit(fresh_state(agent, OBS, GOAL, ACTION))
+    _, metrics = scan(state, jr.split(jr.key(3), 500))
     assert metrics.error[0] > 0.3
     assert metrics.error[-1] < 0.2
     assert metrics.loss[-1] < metrics.loss[0] - 1.0
 
 
-def test_goals_of_gcsl_are_uniform_and_recent_and_those_of_gcbc_discounted():
+def test_gcsl_is_gcbc_on_goals_that_are_uniform_and_of_the_newest_steps():
     from deepcrl.agents import GCBC, GCSL
+    from deepcrl.replay import FutureGoals, NewestSteps, Replay, UniformSteps
 
-    assert (GCSL().gamma, GCSL().newest_steps, GCSL().hindsight) == (1.0, 1000, "future")
-    assert (GCBC().gamma, GCBC().newest_steps, GCBC().hindsight) == (0.99, None, "future")
+    assert (GCSL().gamma, GCSL().replay) == (1.0, Replay(steps=NewestSteps(1000), goals=FutureGoals()))
+    assert (GCBC().gamma, GCBC().replay) == (0.99, Replay(steps=UniformSteps(), goals=FutureGoals()))
+    assert all(getattr(GCSL, name) is getattr(GCBC, name) for name in ("__post_init__", "init", "act", "update"))
+    fields = [
+        {field.name: (field.type, field.metadata) for field in dataclasses.fields(kind)} for kind in (GCSL, GCBC)
+    ]
+    assert fields[0] == fields[1]
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [({"hindsight": "none"}, "`hindsight` must be one of"), ({"gamma": 0.0}, "`gamma`"), ({"depth": 5}, "4 or 8")],
-)
-@pytest.mark.parametrize("name", ["GCBC", "GCSL"])
-def test_wrong_settings_are_refused(name, changes, message):
-    from deepcrl import agents
+@pytest.mark.parametrize("changes, message", [({"gamma": 0.0}, "`gamma`"), ({"depth": 5}, "4 or 8")])
+def test_wrong_settings_are_refused(changes, message):
+    from deepcrl.agents import GCBC
 
     with unchecked(), pytest.raises(ValueError, match=message):
-        getattr(agents, name)(**changes)
+        GCBC(**changes)

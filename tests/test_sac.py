@@ -1,21 +1,14 @@
-"""SAC: one update against a plain second implementation, and against the known wrong ones."""
+"""SAC: updates against a plain second implementation, and against the known wrong ones."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import jax.tree_util as jtu
 import numpy as np
 import pytest
-from references import (
-    adam_in_numpy,
-    average_in_numpy,
-    largest_difference,
-    network_rows,
-    random_td_batch,
-    twin_rows,
-)
+import references as ref
+from references import gaussian_sample, largest_difference, noise_rows, twin_rows
 from strategies import fresh_state, unchecked
 
 
@@ -41,52 +34,32 @@ WRONG = (
     "average of the old critics",
     "average the wrong way round",
 )
-RIGHT = dict.fromkeys(WRONG, False)
-
-
-def sample(policy, observation, goal, noise):
-    heads = network_rows(policy.encoder, jnp.concatenate([observation, goal], axis=1))
-    mean, log_std = heads[:, :ACTION], -5.0 + 3.5 * (jnp.tanh(heads[:, ACTION:]) + 1.0)
-    pre_image = mean + jnp.exp(log_std) * noise
-    normal = -0.5 * noise**2 - log_std - 0.5 * np.log(2 * np.pi).astype(np.float32)
-    return jnp.tanh(pre_image), jnp.sum(normal - jnp.log(1.0 / jnp.cosh(pre_image) ** 2 + 1e-6), axis=1)
-
-
-@jax.jit
-def noise_of(key):
-    """One draw per sample, from a key of its own: how the library draws is no part of the mathematics."""
-    return jax.vmap(lambda key: jr.normal(key, (ACTION,)))(jr.split(key, BATCH))
 
 
 def targets(state, alpha, batch, noise, wrong):
     """In NumPy and float64, but for the networks."""
-    outcome = batch.outcome
-    seen = batch.observation if wrong["targets at the step's own observation"] else outcome.next_observation
-    action, log_prob = sample(state["policy"], seen, batch.goal, noise)
+    seen = batch.observation if wrong["targets at the step's own observation"] else batch.next.observation
+    action, log_prob = SAMPLE(state["policy"], seen, batch.goal, noise)
     judge = state["critic"] if wrong["targets by the online critics"] else state["target"]
-    values = np.asarray(twin_rows(judge, seen, batch.goal, action), np.float64)
+    values = np.asarray(TWINS(judge, seen, batch.goal, action), np.float64)
     value = values.min(axis=1)
     value = values.mean(axis=1) if wrong["targets by the mean of both critics"] else value
     value = values.max(axis=1) if wrong["targets by the greater critic"] else value
     if not wrong["targets without entropy"]:
         value = value - float(alpha) * np.asarray(log_prob, np.float64)
-    cut = np.asarray(outcome.terminated, np.float64)
+    cut = np.asarray(batch.next.terminated, np.float64)
     cut = np.zeros(BATCH) if wrong["terminated steps bootstrap"] else cut
     cut = np.ones(BATCH) if wrong["no step bootstraps"] else cut
-    return np.asarray(outcome.reward, np.float64) + NUMBERS["gamma"] * (1.0 - cut) * value
+    return np.asarray(batch.next.reward, np.float64) + NUMBERS["gamma"] * (1.0 - cut) * value
 
 
-@jax.jit
-@jax.value_and_grad
-def critic_grad(critic, batch, target):
-    values = twin_rows(critic, batch.observation, batch.goal, batch.action)
-    return jnp.mean(jnp.sum(0.5 * (values - target[:, None]) ** 2, axis=1))
+SAMPLE, TWINS, NOISE = jax.jit(gaussian_sample), jax.jit(twin_rows), jax.jit(lambda key: noise_rows(key, BATCH, ACTION))
 
 
 @jax.jit
 def actor_grad(policy, critic, alpha, batch, noise, wrong):
     def loss(policy):
-        action, log_prob = sample(policy, batch.observation, batch.goal, noise)
+        action, log_prob = gaussian_sample(policy, batch.observation, batch.goal, noise)
         values = twin_rows(critic, batch.observation, batch.goal, action)
         value = jnp.where(wrong["actor by the first critic alone"], values[:, 0], jnp.min(values, axis=1))
         value = jnp.where(wrong["actor of the wrong sign"], -value, value)
@@ -97,33 +70,33 @@ def actor_grad(policy, critic, alpha, batch, noise, wrong):
 
 def reference_updates(state, batches, keys, wrong=()):
     """Policy, log alpha, critics and targets after some updates, and the losses of each."""
-    wrong = RIGHT | dict.fromkeys(wrong, True)
+    wrong = dict.fromkeys(WRONG, False) | dict.fromkeys(wrong, True)
     now = {"policy": state.policy, "alpha": state.log_alpha, "critic": state.critic, "target": state.target_critic}
-    moments = {name: [(0.0, 0.0)] * len(jtu.tree_leaves(now[name])) for name in ("policy", "alpha", "critic")}
+    moments = {name: ref.fresh_moments(now[name]) for name in ("policy", "alpha", "critic")}
     losses = []
     for count, (batch, key) in enumerate(zip(batches, keys, strict=True), 1):
-        target_key, actor_key = jr.split(key)
-        alpha, new = jnp.exp(now["alpha"]), {}
-        (_, entropy), _ = actor_grad(now["policy"], now["critic"], alpha, batch, noise_of(actor_key), wrong)
-        alpha_loss = float(alpha) * (float(entropy) - NUMBERS["target_entropy"] * ACTION)
-        grad = -alpha_loss if wrong["alpha of the wrong sign"] else alpha_loss
-        new["alpha"], moments["alpha"] = adam_in_numpy(now["alpha"], grad, moments["alpha"], RATES["alpha_lr"], count)
+        new, (for_target, for_actor) = {}, map(NOISE, jr.split(key))
 
-        for_target = jnp.exp(new["alpha"]) if wrong["targets by the new alpha"] else alpha
-        y = jnp.asarray(targets(now, for_target, batch, noise_of(target_key), wrong), jnp.float32)
-        critic_loss, grad = critic_grad(now["critic"], batch, y)
-        rate = RATES["critic_lr"]
-        new["critic"], moments["critic"] = adam_in_numpy(now["critic"], grad, moments["critic"], rate, count)
+        def step(name, grad, rate, count=count, now=now, new=new):
+            new[name], moments[name] = ref.adam_in_numpy(now[name], grad, moments[name], RATES[rate], count)
+
+        alpha = jnp.exp(now["alpha"])
+        (_, entropy), _ = actor_grad(now["policy"], now["critic"], alpha, batch, for_actor, wrong)
+        alpha_loss = float(alpha) * (float(entropy) - NUMBERS["target_entropy"] * ACTION)
+        step("alpha", -alpha_loss if wrong["alpha of the wrong sign"] else alpha_loss, "alpha_lr")
+
+        alpha_of_target = jnp.exp(new["alpha"]) if wrong["targets by the new alpha"] else alpha
+        y = jnp.asarray(targets(now, alpha_of_target, batch, for_target, wrong), jnp.float32)
+        critic_loss, grad = ref.td_grad(now["critic"], batch, y)
+        step("critic", grad, "critic_lr")
 
         judge = new["critic"] if wrong["actor after the critics"] else now["critic"]
-        (actor_loss, entropy), grad = actor_grad(now["policy"], judge, alpha, batch, noise_of(actor_key), wrong)
-        rate = RATES["actor_lr"]
-        new["policy"], moments["policy"] = adam_in_numpy(now["policy"], grad, moments["policy"], rate, count)
+        (actor_loss, entropy), grad = actor_grad(now["policy"], judge, alpha, batch, for_actor, wrong)
+        step("policy", grad, "actor_lr")
 
         online = now["critic"] if wrong["average of the old critics"] else new["critic"]
         tau = 1.0 - NUMBERS["tau"] if wrong["average the wrong way round"] else NUMBERS["tau"]
-        new["target"] = average_in_numpy(now["target"], online, tau)
-        now = new
+        now = new | {"target": ref.average_in_numpy(now["target"], online, tau)}
         losses.append([critic_loss, y.mean(), actor_loss, entropy, alpha_loss])
     return (now["policy"], now["alpha"], now["critic"], now["target"]), losses
 
@@ -147,49 +120,23 @@ def state(agent):
 
 @pytest.fixture(scope="module")
 def batches():
-    return [random_td_batch(jr.key(seed), BATCH, OBS, GOAL, ACTION) for seed in range(1, UPDATES + 1)]
+    return [ref.random_td_batch(jr.key(seed), BATCH, OBS, GOAL, ACTION) for seed in range(1, UPDATES + 1)]
 
 
-@pytest.fixture(scope="module")
-def update(agent):
-    return jax.jit(lambda state, batch, hypers, key: agent.update(state, batch, hypers, key=key))
-
-
-@pytest.fixture(scope="module")
-def updated(agent, state, batches, update):
-    """The last state, and the metrics of each update."""
-    metrics = []
-    for batch, key in zip(batches, keys(), strict=True):
-        state, new = update(state, batch, agent.hypers(), key)
-        metrics.append(new)
-    return state, metrics
-
-
-def keys():
-    return list(jr.split(jr.key(7), UPDATES))
-
-
-def parts(state):
-    return state.policy, state.log_alpha, state.critic, state.target_critic
-
-
-def logged(metrics):
-    return np.asarray([[m.critic.loss, m.critic.target, m.actor.loss, m.actor.entropy, m.alpha.loss] for m in metrics])
-
-
-def test_updates_are_those_of_the_second_implementation(state, batches, updated):
-    desired, losses = reference_updates(state, batches, keys())
-    for mine, reference in zip(parts(updated[0]), desired, strict=True):
-        assert largest_difference(mine, reference) < TOLERANCE
-    assert largest_difference(parts(updated[0]), parts(state)) > 100 * TOLERANCE
-    np.testing.assert_allclose(logged(updated[1]), losses, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_known_wrong_updates_are_told_apart(state, batches, updated, wrong):
-    others, losses = reference_updates(state, batches, keys(), [wrong])
-    apart = [largest_difference(mine, other) for mine, other in zip(parts(updated[0]), others, strict=True)]
-    assert max(*apart, np.abs(logged(updated[1]) - np.asarray(losses)).max()) > 10 * TOLERANCE
+def test_updates_are_those_of_the_second_implementation_and_of_no_known_wrong_one(agent, state, batches):
+    parts = lambda state: (state.policy, state.log_alpha, state.critic, state.target_critic)
+    keys, update = list(jr.split(jr.key(7), UPDATES)), jax.jit(ref.update_of(agent))
+    states, metrics = ref.library_updates(agent, state, batches, keys, update)
+    row = lambda m: [m.critic.loss, m.critic.target, m.actor.loss, m.actor.entropy, m.alpha.loss]
+    last, losses = parts(states[-1]), np.asarray([row(m) for m in metrics])
+    desired, desired_losses = reference_updates(state, batches, keys)
+    assert largest_difference(last, desired) < TOLERANCE
+    assert largest_difference(last, parts(state)) > 100 * TOLERANCE
+    np.testing.assert_allclose(losses, desired_losses, rtol=1e-5, atol=1e-5)
+    for wrong in WRONG:
+        other, other_losses = reference_updates(state, batches, keys, [wrong])
+        by_loss = np.abs(losses - np.asarray(other_losses)).max()
+        assert max(largest_difference(last, other), by_loss) > 10 * TOLERANCE, wrong
 
 
 def test_a_fresh_state_has_targets_equal_to_critics_that_differ_from_each_other(agent):
@@ -203,34 +150,27 @@ def test_a_fresh_state_has_targets_equal_to_critics_that_differ_from_each_other(
 
 def test_the_value_is_the_lesser_critic_of_an_action_or_of_the_mode(agent, state, batches):
     batch, hypers = batches[0], agent.hypers()
-    mode, _ = sample(state.policy, batch.observation, batch.goal, jnp.zeros((BATCH, ACTION)))
-    of = lambda action: twin_rows(state.critic, batch.observation, batch.goal, action).min(axis=1)
-    by_mode = jax.jit(jax.vmap(lambda o, g: agent.value(state, o, g, hypers)))(batch.observation, batch.goal)
-    by_action = jax.jit(jax.vmap(lambda o, g, a: agent.value(state, o, g, hypers, a)))(
-        batch.observation, batch.goal, batch.action
-    )
+    mode, _ = SAMPLE(state.policy, batch.observation, batch.goal, jnp.zeros((BATCH, ACTION)))
+    of = lambda action: TWINS(state.critic, batch.observation, batch.goal, action).min(axis=1)
+    value = lambda o, g, a: (agent.value(state, o, g, hypers), agent.value(state, o, g, hypers, a))
+    by_mode, by_action = jax.jit(jax.vmap(value))(batch.observation, batch.goal, batch.action)
     np.testing.assert_allclose(by_mode, of(mode), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(by_action, of(batch.action), rtol=1e-4, atol=1e-5)
 
 
-def test_a_batch_without_outcomes_is_refused(agent, state, batches):
-    batch = dataclasses.replace(batches[0], outcome=None)
-    with pytest.raises(ValueError, match="must hold an `outcome`, got `None`"):
-        agent.update(state, batch, agent.hypers(), key=jr.key(0))
+def test_a_batch_without_next_steps_is_refused_with_the_remedy(agent, state, batches):
+    batch = dataclasses.replace(batches[0], next=None)
+    with pytest.raises(ValueError, match=r"`Batch.next` is `None`. Take a replay rule with a reward, such as `Replay"):
+        jax.eval_shape(lambda: agent.update(state, batch, agent.hypers(), key=jr.key(0)))
 
 
 @pytest.mark.parametrize(
     "changes, kind, message",
     [
         ({"depth": 6}, ValueError, "4 or 8"),
-        ({"width": 0}, ValueError, "`width`"),
-        ({"trunk": "relu"}, TypeError, "`trunk` must be a `BlockSpec`"),
-        ({"hindsight": "random"}, ValueError, "`hindsight` must be one of"),
-        ({"hindsight_ratio": 1.5}, ValueError, "`hindsight_ratio`"),
+        ({"trunk": "relu"}, TypeError, "`trunk` must be a `"),
         ({"tau": -0.1}, ValueError, "`tau`"),
-        ({"gamma": 0.0}, ValueError, "`gamma`"),
         ({"alpha_lr": float("nan")}, ValueError, "`alpha_lr`"),
-        ({"remat": 1}, TypeError, "`remat`"),
     ],
 )
 def test_wrong_settings_are_refused(changes, kind, message):
