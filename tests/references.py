@@ -41,6 +41,7 @@ def encoder(input_layer, blocks, output, x, eps=1e-6, block=residual_block):
 def network_rows(encoder, x):
     """In JAX, of rows of `x`, with weights read off the library's module: input layer, blocks of layers around a residual,
     linear output."""
+
     def layer(dense, norm, x):
         x = x @ dense.weight.T + dense.bias[None, :]
         x = x - jnp.mean(x, axis=1, keepdims=True)

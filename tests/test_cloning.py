@@ -83,9 +83,7 @@ def test_gcsl_is_gcbc_on_goals_that_are_uniform_and_of_the_newest_steps():
     assert (GCSL().gamma, GCSL().replay) == (1.0, Replay(steps=NewestSteps(1000), goals=FutureGoals()))
     assert (GCBC().gamma, GCBC().replay) == (0.99, Replay(steps=UniformSteps(), goals=FutureGoals()))
     assert all(getattr(GCSL, name) is getattr(GCBC, name) for name in ("__post_init__", "init", "act", "update"))
-    fields = [
-        {field.name: (field.type, field.metadata) for field in dataclasses.fields(kind)} for kind in (GCSL, GCBC)
-    ]
+    fields = [{field.name: (field.type, field.metadata) for field in dataclasses.fields(kind)} for kind in (GCSL, GCBC)]
     assert fields[0] == fields[1]
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from references import random_td_batch
-from strategies import tiny
 
 
 @given(st.sampled_from([1, 2, 4]), st.sampled_from([1, 2, 6]), st.integers(0, 2**32 - 1))
@@ -105,21 +104,3 @@ def test_the_learner_is_updated_on_normalised_batches():
     mine, expected = learnt(agent, batch).learner, learnt(learner, seen)
     for leaf, like in zip(jtu.tree_leaves(mine), jtu.tree_leaves(expected), strict=True):
         np.testing.assert_allclose(leaf, like, rtol=1e-3, atol=1e-4)
-
-
-def test_a_run_of_lanes_and_its_policy(tmp_path):
-    """Two step sizes; what is exported acts as the run does."""
-    from deepcrl import load_policy
-    from deepcrl.runs import export_policy, load_policies, run
-
-    config = tiny(normalize_observations=True)
-    result = run(config, lanes=None, seeds=[0], out=tmp_path / "run")
-    state = result.state(0).agent
-    assert state.observation.batches == config.actual_updates
-    assert (np.asarray(state.observation.variance) != 1.0).all() and np.isfinite(state.observation.mean).all()
-    (policy,) = load_policies(tmp_path / "run", best=False)
-    observation, goal = jnp.array([0.3, -0.2, 0.1, 0.0]), jnp.array([0.5, 0.5])
-    export_policy(tmp_path / "run", tmp_path / "policy", lane=0)
-    assert np.array_equal(load_policy(tmp_path / "policy")(observation, goal), policy(observation, goal))
-    plain = dataclasses.replace(policy, agent=policy.agent.learner, state=policy.state.learner)
-    assert not np.allclose(plain(observation, goal), policy(observation, goal))
