@@ -18,10 +18,11 @@ import jax.random as jr
 import optax
 
 from deepcrl import envs
+from deepcrl.agents import Hypers
 from deepcrl.eval import evaluate
 from deepcrl.losses import InfoNCE, logsumexp_penalty, NormEnergy
 from deepcrl.nn import GaussianPolicy, GoalEncoder, StateActionEncoder
-from deepcrl.replay import FutureGoals, TrajectoryQueue, Transition
+from deepcrl.replay import FutureGoals, Memory, TrajectoryQueue, Transition
 
 
 class Settings(NamedTuple):
@@ -87,7 +88,7 @@ def make_program(settings: Settings):
     obs_size, goal_size = space.observation.size, space.desired_goal.size
     queue = TrajectoryQueue(num_envs=settings.num_envs, length=settings.buffer_length)
     energy, infonce, adam = NormEnergy(), InfoNCE(), optax.adam(settings.learning_rate)
-    relabel = FutureGoals(jnp.float32(settings.gamma))
+    relabel = FutureGoals(gamma=settings.gamma)
     size = {"width": settings.width, "num_blocks": settings.depth // 4}
 
     # -- learning --------------------------------------------------------------------------------------------------
@@ -123,10 +124,12 @@ def make_program(settings: Settings):
         return optax.apply_updates(weights, updates), opt_state
 
     def update(learner: Learner, queue_state, key) -> tuple[Learner, jax.Array]:
+        memory = Memory(queue, queue_state, lambda achieved, goal: env.success(achieved, goal, params))
+
         def draw(key):
             sample_key, goal_key = jr.split(key)
-            sample = queue.sample(queue_state, key=sample_key)
-            goal = relabel(queue, queue_state, sample, key=goal_key)
+            sample = memory.sample(key=sample_key)
+            goal = relabel(memory, sample, Hypers(), key=goal_key)
             return sample.transition.observation, sample.transition.action, goal
 
         batch_key, policy_key = jr.split(key)

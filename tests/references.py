@@ -134,7 +134,7 @@ def library_updates(agent, state, batches, keys, update):
 
 def largest_difference(one, two):
     pairs = zip(jtu.tree_leaves(one), jtu.tree_leaves(two), strict=True)
-    return max(np.abs(np.asarray(a) - np.asarray(b)).max() for a, b in pairs)
+    return max(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max() for a, b in pairs)
 
 
 def random_td_batch(key, size, observation_size, goal_size, action_size):

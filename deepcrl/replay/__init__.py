@@ -1,5 +1,7 @@
 """A trajectory queue and replay rules, as pure functions on a state."""
 
+import functools as _ft
+
 from .._registry import register
 from ._batch import Batch as Batch, NextStep as NextStep
 from ._goals import (
@@ -32,6 +34,8 @@ from ._rules import (
 
 
 register(Replay, "replay")
+register(hindsight_replay, "hindsight")
+register(_ft.partial(FutureGoals, gamma=1.0), "uniform_future")
 for _name, _part in {
     "uniform": UniformSteps,
     "newest": NewestSteps,
