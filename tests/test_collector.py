@@ -89,24 +89,36 @@ def test_what_a_step_led_to_is_the_true_observation_also_where_an_episode_ends(t
     assert last.any() and same[~last].all() and not same[last].any()
 
 
-def test_any_two_agents_go_together_in_lanes_of_one_run_on_normalised_inputs(tmp_path):
-    """No alarm sounds, and the learner that is exported acts as the run does."""
-    from deepcrl import lanes, load_policy
+def test_any_two_agents_go_together():
+    """Traced, not run: what both have to do with the loop are shapes."""
+    from deepcrl import make_train
     from deepcrl.agents import GCBC, GCSL, Random, TD3
+
+    for agent, collector in ((GCBC(**SMALL), Random()), (Random(), TD3(**SMALL)), (GCSL(**SMALL), GCBC(**SMALL))):
+        trainer = make_train(dataclasses.replace(tiny(), agent=agent, collector=collector))
+        state, _ = jax.eval_shape(trainer.one_epoch, trainer.lane_shapes())
+        assert jtu.tree_structure(state) == jtu.tree_structure(trainer.lane_shapes())
+
+
+def test_a_run_of_both_on_normalised_inputs(tmp_path):
+    """No alarm sounds, and the learner that is exported acts as the run does."""
+    from deepcrl import load_policy
+    from deepcrl.agents import GCSL, TD3
+    from deepcrl.agents._normalizer import Normalized
     from deepcrl.runs import alarms, export_policy, load_policies, run
 
-    config = dataclasses.replace(tiny(), normalize_observations=True)
-    pairs = {"agent": (TD3(**SMALL), GCBC(**SMALL)), "collector": (GCSL(**SMALL), Random())}
-    result = run(config, lanes=lanes(config, seeds=(0, 0), zipped=True, **pairs), out=tmp_path / "run")
-    assert alarms(result.rows) == [] and not any(result.diverged)
+    learner, collector = TD3(**SMALL), GCSL(**SMALL)
+    config = dataclasses.replace(tiny(), agent=learner, collector=collector, normalize_observations=True)
+    result = run(config, out=tmp_path / "run")
+    assert alarms(result.rows) == [] and result.diverged == []
     assert all(0.05 < row["action_std"] < 1.0 and row["failed_steps"] == 0 for row in result.rows)
+    for state in (result.state().agent, result.state().collector):
+        assert state.observation.batches == config.actual_updates
+        assert (np.asarray(state.observation.variance) != 1.0).all() and np.isfinite(state.observation.mean).all()
+    export_policy(tmp_path / "run", tmp_path / "policy")
+    policy, exported = load_policies(tmp_path / "run", best=False)[0], load_policy(tmp_path / "policy")
+    assert policy.agent == exported.agent == Normalized(learner=learner)
     observation, goal = jnp.array([0.3, -0.2, 0.1, 0.0]), jnp.array([0.5, 0.5])
-    for lane, policy in enumerate(load_policies(tmp_path / "run", best=False)):
-        statistics = result.state(lane).agent.observation
-        assert statistics.batches == config.actual_updates
-        assert (np.asarray(statistics.variance) != 1.0).all() and np.isfinite(statistics.mean).all()
-        assert type(policy.agent.learner) is type(pairs["agent"][lane])
-        export_policy(tmp_path / "run", tmp_path / f"policy{lane}", lane=lane)
-        assert np.array_equal(load_policy(tmp_path / f"policy{lane}")(observation, goal), policy(observation, goal))
-        plain = dataclasses.replace(policy, agent=policy.agent.learner, state=policy.state.learner)
-        assert not np.allclose(plain(observation, goal), policy(observation, goal))
+    assert np.array_equal(exported(observation, goal), policy(observation, goal))
+    plain = dataclasses.replace(policy, agent=learner, state=policy.state.learner)
+    assert not np.allclose(plain(observation, goal), policy(observation, goal))

@@ -164,6 +164,11 @@ def changed(config: Config, settings: Mapping[str, Any]) -> Config:
     agent = config.agent
     of_agent = [field.name for field in dataclasses.fields(agent)]  # pyright: ignore[reportArgumentType]
     of_config = [field.name for field in dataclasses.fields(config)]
+    if "agent" in settings:
+        raise ValueError(
+            "Lanes share one kind of agent, and with it one kind of metrics: they differ in its fields, as in "
+            "`depth=(4, 16)`. Make a sweep for each agent."
+        )
     for name in settings:
         if name not in of_agent and name not in of_config:
             known = [*of_agent, *of_config]
