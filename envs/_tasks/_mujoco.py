@@ -103,7 +103,7 @@ class AbstractMujocoEnv(AbstractGoalEnv):
         return inner.physics.failed
 
     def goal_place(self, goal: Float[Array, " goal"]) -> Float[Array, " place"]:
-        """Where pictures mark a goal: its x, y and z in m, or only the first of them where the model knows the rest.
+        """Where pictures mark a goal: its x, y and z in m, or only the first of them, or none where it is no place.
         By default the goal's first numbers, at most three."""
         return goal[:3]
 
