@@ -70,6 +70,8 @@ def remembered():
 
     model, ends = ref.QueueModel(2, 12), np.arange(24).reshape(12, 2) % 7 == 6
     rollout = ref.transitions(*model.add(ends), ends, with_next=True)
+    # An input of nothing but zeros has no direction for LayerNorm: gradients grow a thousandfold a layer.
+    rollout = dataclasses.replace(rollout, observation=rollout.observation + 1.0)
     queue = TrajectoryQueue(2, 12)
     state = queue.add(queue.init(jtu.tree_map(lambda leaf: leaf[0, 0], rollout)), rollout)
     return Memory(queue, state, lambda achieved, goal: jnp.all(jnp.abs(achieved - goal) < 0.6))
@@ -161,6 +163,8 @@ def test_an_agent_of_ones_own_with_a_number_of_its_own():
         lanes(config, seeds=(0,), growth=(1.5,))
     with pytest.raises(ValueError, match="Lanes of Follow cannot differ in 'tau'"):
         lanes(config, seeds=(0,), tau=(0.1,))
+    with pytest.raises(ValueError, match="Lanes share one kind of agent"):
+        lanes(config, seeds=(0,), agent=(agent, made("GCBC")))
     with registering():
         register(Follow)
         assert Config.from_toml(config.to_toml()) == config

@@ -21,11 +21,7 @@ from .._registry import name_of, registered
 from ..agents import AbstractAgent, CRL
 from ..envs import AbstractGoalEnv
 from ..train import Config, EnvOptions
-from ..train._serialise import classes_in, read
-
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_WORDS = {"true": True, "false": False, "none": None}
+from ..train._serialise import classes_in, plain_value, read
 
 
 def registry_for(args: Sequence[str], base: Config | None = None) -> ConstructorRegistry:
@@ -155,18 +151,4 @@ def _option(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise ValueError(f"options are written name=value, got {text!r}")
-    return name, parse_value(value)
-
-
-def parse_value(text: str) -> Any:
-    """A value as a file would have it: a number, true, false, none, several of them between commas, or a text."""
-    if "," in text:
-        items = [parse_value(item.strip()) for item in text.split(",")]
-        return text if any(isinstance(item, str) for item in items) else tuple(items)  # a cell: goals=3,1
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]
-    if not _NUMBER.fullmatch(text):
-        return text
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text) if len(text) < 10 else text  # the grid of a maze is not a number
-    return float(text)
+    return name, plain_value(value)

@@ -7,4 +7,8 @@ from ._rollout import (
     evaluate as evaluate,
     rollout_episodes as rollout_episodes,
 )
-from ._statistics import bootstrap_interval as bootstrap_interval, interquartile_mean as interquartile_mean
+from ._statistics import (
+    bootstrap_difference as bootstrap_difference,
+    bootstrap_interval as bootstrap_interval,
+    interquartile_mean as interquartile_mean,
+)

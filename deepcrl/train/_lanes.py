@@ -30,6 +30,11 @@ class Lane:
     settings: Mapping[str, Any]
     """Those that it was given, by which lanes are told apart: for example `{"depth": 16, "gamma": 0.9}`."""
 
+    def value(self, name: str) -> Any:
+        """A setting of the lane, given or not, by the name of a field of its agent or of its config."""
+        values = {**vars(self.config), **vars(self.config.agent), **depth_fields(self.config.agent), **self.settings}
+        return values[name]
+
 
 @dataclasses.dataclass(frozen=True)
 class Lanes:
@@ -97,8 +102,12 @@ class Lanes:
         return list(dict.fromkeys(name for lane in self for name in lane.settings))
 
     def table(self) -> list[dict[str, Any]]:
-        """What each lane is: one dictionary per lane of `lane`, `seed` and the settings that it was given."""
-        return [{"lane": place, "seed": lane.seed, **lane.settings} for place, lane in enumerate(self)]
+        """What each lane is: one dictionary per lane of `lane`, `seed` and the settings that any of them was given."""
+        names = dict.fromkeys(name for lane in self for name in lane.settings)
+        return [
+            {"lane": place, "seed": lane.seed, **{name: lane.value(name) for name in names}}
+            for place, lane in enumerate(self)
+        ]
 
     def select(self, **settings: Any) -> list[int]:
         """The places of the lanes with these settings.

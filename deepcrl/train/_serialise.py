@@ -5,6 +5,7 @@ import dataclasses
 import functools as ft
 import inspect
 import json
+import re
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from .._registry import kind_of, name_of, part_named
 C = TypeVar("C")
 OPTION_FIELDS = ("env_options", "eval_env_options")  # pairs in a config, tables in a file
 _PLAIN = bool | int | float | str | None
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WORDS = {"true": True, "false": False, "none": None}
 _UNSET = "unset"  # TOML has no null: the fields that are `None`, where the default is another value
 
 
@@ -147,7 +150,7 @@ def from_toml(cls: type[C], text: str) -> C:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"This is not the TOML of a `{cls.__name__}`: {error}.") from error
-    return from_dict(cls, _with_null(values))
+    return from_dict(cls, with_null(values))
 
 
 def _without_null(field: str, value: Any) -> Any:
@@ -164,11 +167,11 @@ def _without_null(field: str, value: Any) -> Any:
     return value
 
 
-def _with_null(value: Any) -> Any:
+def with_null(value: Any) -> Any:
     if isinstance(value, Mapping):
-        values = {name: _with_null(item) for name, item in value.items()}
+        values = {name: with_null(item) for name, item in value.items()}
         return {**dict.fromkeys(values.pop(_UNSET, ())), **values}
-    return [_with_null(item) for item in value] if isinstance(value, list) else value
+    return [with_null(item) for item in value] if isinstance(value, list) else value
 
 
 def to_values(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,3 +183,17 @@ def from_values(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `to_values` for lanes of a config, whose fields or whose agent's fields the settings are."""
     hints = {field.name: field.type for part in (config, config.agent) for field in _fields(type(part))}
     return {name: read(name, hints.get(name), value) for name, value in values.items()}
+
+
+def plain_value(text: str) -> Any:
+    """A value as a file would have it: a number, true, false, none, several of them between commas, or a text."""
+    if "," in text:
+        items = [plain_value(item.strip()) for item in text.split(",")]
+        return text if any(isinstance(item, str) for item in items) else tuple(items)  # a cell: goals=3,1
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if not _NUMBER.fullmatch(text):
+        return text
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text) if len(text) < 10 else text  # the grid of a maze is not a number
+    return float(text)
