@@ -64,7 +64,7 @@ def trained(file, tmp_path_factory):
 
 
 def test_tables_hold_every_lane_intervals_and_differences(file, trained):
-    rows = list(csv.DictReader(open(trained / "results.csv")))
+    rows = list(csv.DictReader((trained / "results.csv").read_text().splitlines()))
     told = {(row["name"], row["depth"], row["seed"], row["epoch"]) for row in rows}
     assert told == {
         (name, depth, seed, epoch)

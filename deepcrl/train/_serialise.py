@@ -62,13 +62,13 @@ def from_dict(cls: Callable[..., C], values: Mapping[str, Any]) -> C:
     for name in values:
         if name not in hints:
             raise ValueError(f"`{made.__name__}` has no field {name!r}. {did_you_mean(name, hints)}")
-    fields = {}
-    for name, value in values.items():
-        if name in OPTION_FIELDS and isinstance(value, Mapping):
-            fields[name] = {key: read(f"{name}.{key}", None, option) for key, option in value.items()}
-        else:
-            fields[name] = read(name, hints[name], value)
-    return cls(**fields)
+    return cls(**{name: _read_field(name, hints[name], value) for name, value in values.items()})
+
+
+def _read_field(name: str, hint: Any, value: Any) -> Any:
+    if name in OPTION_FIELDS and isinstance(value, Mapping):
+        return {key: read(f"{name}.{key}", None, option) for key, option in value.items()}
+    return read(name, hint, value)
 
 
 def read(field: str, hint: Any, value: Any) -> Any:
@@ -182,7 +182,7 @@ def to_values(settings: Mapping[str, Any]) -> dict[str, Any]:
 def from_values(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `to_values` for lanes of a config, whose fields or whose agent's fields the settings are."""
     hints = {field.name: field.type for part in (config, config.agent) for field in _fields(type(part))}
-    return {name: read(name, hints.get(name), value) for name, value in values.items()}
+    return {name: _read_field(name, hints.get(name), value) for name, value in values.items()}
 
 
 def plain_value(text: str) -> Any:
