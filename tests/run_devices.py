@@ -67,10 +67,11 @@ def shared():
 
 def runner(out):
     """Stopped, and gone on with on as many devices, on more, on one."""
-    from deepcrl.runs import read_metrics, resume, run, WALL_CLOCK
+    from deepcrl import open_run, resume, run
+    from deepcrl.runs import WALL_CLOCK
 
     def timeless(folder):
-        return [{name: row[name] for name in row if name not in WALL_CLOCK} for row in read_metrics(folder)]
+        return [{name: row[name] for name in row if name not in WALL_CLOCK} for row in open_run(folder).rows]
 
     def begin(epochs, folder):
         budget = {"epochs": epochs, "total_env_steps": 80 + 40 * epochs}
