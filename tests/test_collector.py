@@ -13,7 +13,6 @@ from strategies import fresh_state, tiny
 
 
 SMALL = {"width": 8, "depth": 4}
-SEED = 3
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +27,12 @@ def trainer():
 
 @pytest.fixture(scope="module")
 def result(trainer):
-    return trainer(SEED)
+    """Of the seed of the fixture `trained`."""
+    return trainer(0)
 
 
-def test_the_collector_and_the_buffer_are_those_of_its_run_alone(train, result):
-    alone, together = train(SEED).state, result.state
+def test_the_collector_and_the_buffer_are_those_of_its_run_alone(trained, result):
+    alone, together = trained.state, result.state
     assert largest_difference(together.collector, alone.agent) < 1e-5
     stored = dataclasses.replace(together.queue.data, next_observation=None, next_achieved_goal=None)
     assert largest_difference(dataclasses.replace(together.queue, data=stored), alone.queue) < 1e-5

@@ -3,12 +3,9 @@
 import dataclasses
 
 import hypothesis.strategies as st
-import jax
 import jax.numpy as jnp
 import jax.random as jr
-import jax.tree_util as jtu
 import numpy as np
-import pytest
 from hypothesis import given
 from references import random_td_batch
 
@@ -43,64 +40,55 @@ def test_what_hardly_varies_is_not_blown_up():
     np.testing.assert_allclose(varied(jnp.array([10.0, 0.012])), [2.0, 1.0], rtol=1e-5)  # floor below, std above it
 
 
-def affine(tree, size, goal_size):
-    """Observations and goals of a batch in other units, with another origin."""
-    scale, shift = np.float32(2.0 ** np.arange(-3, size - 3)), np.float32(np.arange(size))
-    move = jax.vmap(lambda x: x * scale[: x.size] + shift[: x.size])
-    led_to = dataclasses.replace(tree.next, observation=move(tree.next.observation))
-    return dataclasses.replace(tree, observation=move(tree.observation), goal=move(tree.goal), next=led_to)
-
-
-@pytest.mark.parametrize("name", ["CRL", "TD3"])
-def test_units_and_origins_make_no_difference(name):
-    """To what is learnt, what is done and what it is worth; CRL has no next steps in its batches, TD3 bootstraps."""
-    from deepcrl import agents
-    from deepcrl.agents import AgentSpec
+def test_learners_see_normalised_inputs_alone():
+    """In batches, next observations too; when acting; and when asked for a value. By NumPy, of all batches so far."""
+    from deepcrl.agents import AbstractAgent, AgentSpec
     from deepcrl.agents._normalizer import Normalized
+    from deepcrl.replay import AbstractReplay, CommandedGoals, Replay
 
-    agent = Normalized(learner=getattr(agents, name)(depth=4, width=8))
-    spec = AgentSpec(observation_size=4, goal_size=2, action_size=2)
-    batches = [random_td_batch(jr.key(n), 16, observation_size=4, goal_size=2, action_size=2) for n in (0, 1)]
-    hypers = agent.hypers()
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Witness(AbstractAgent):
+        """Its state is the batch that it saw last, its actions and values are its inputs."""
 
-    @jax.jit
-    def learnt(batches):
-        state = agent.init(spec, key=jr.key(0))
-        for number, batch in enumerate(batches):
-            batch = batch if agent.replay.keeps_next else dataclasses.replace(batch, next=None)
-            state, metrics = agent.update(state, batch, hypers, key=jr.key(number))
-        observation, goal = batches[0].observation[0], batches[0].goal[0]
-        action = agent.act(state, observation, goal, hypers, key=jr.key(3))
-        return state.learner, metrics, action, agent.value(state, observation, goal, hypers, jnp.ones(2) / 2)
+        replay: AbstractReplay = Replay(goals=CommandedGoals())
 
-    mine, other = learnt(batches), learnt([affine(batch, 4, 2) for batch in batches])
-    for leaf, like in zip(jtu.tree_leaves(mine), jtu.tree_leaves(other), strict=True):
-        np.testing.assert_allclose(leaf, like, rtol=1e-3, atol=1e-3)
+        def init(self, spec, *, key):
+            return None
 
+        def act(self, state, observation, goal, hypers, *, key, deterministic=False):
+            return jnp.concatenate([observation, goal])
 
-def test_the_learner_is_updated_on_normalised_batches():
-    """Next observations too."""
-    from deepcrl.agents import AgentSpec, SAC
-    from deepcrl.agents._normalizer import Normalized
+        def value(self, state, observation, goal, hypers, action=None):
+            return jnp.sum(observation) - jnp.sum(goal)
 
-    learner = SAC(depth=4, width=8)
-    agent, spec = Normalized(learner=learner), AgentSpec(observation_size=4, goal_size=2, action_size=2)
-    batch = random_td_batch(jr.key(0), 16, observation_size=4, goal_size=2, action_size=2)
+        def update(self, state, batch, hypers, *, key):
+            return batch, None
 
-    def unit(x, like):
-        x, like = np.asarray(x), np.asarray(like)
-        return jnp.asarray((x - like.mean(axis=0)) / like.std(axis=0))
+    agent = Normalized(learner=Witness())
+    state, hypers = agent.init(AgentSpec(observation_size=4, goal_size=2, action_size=2), key=jr.key(0)), agent.hypers()
+    scale, shift = np.float32([0.125, 1.0, 30.0, 4.0]), np.float32([0.0, -7.0, 100.0, 3.0])  # other units and origins
+    batches = []
+    for number in range(2):
+        drawn = random_td_batch(jr.key(number), 16, observation_size=4, goal_size=2, action_size=2)
+        led_to = dataclasses.replace(drawn.next, observation=drawn.next.observation * scale[None] + shift[None])
+        changes = {"observation": drawn.observation * scale[None] + shift[None], "goal": 5.0 * drawn.goal - 2.0}
+        batches.append(dataclasses.replace(drawn, **changes, next=led_to))
+        state, _ = agent.update(state, batches[-1], hypers, key=jr.key(number))
 
-    def learnt(agent, batch):
-        update = lambda batch: agent.update(agent.init(spec, key=jr.key(1)), batch, agent.hypers(), key=jr.key(2))[0]
-        return jax.jit(update)(batch)
+    def unit(x, name):
+        pooled = np.concatenate([np.asarray(getattr(batch, name), np.float64) for batch in batches])
+        return (np.asarray(x, np.float64) - pooled.mean(axis=0)) / pooled.std(axis=0)
 
-    seen = dataclasses.replace(
-        batch,
-        observation=unit(batch.observation, batch.observation),
-        goal=unit(batch.goal, batch.goal),
-        next=dataclasses.replace(batch.next, observation=unit(batch.next.observation, batch.observation)),
-    )
-    mine, expected = learnt(agent, batch).learner, learnt(learner, seen)
-    for leaf, like in zip(jtu.tree_leaves(mine), jtu.tree_leaves(expected), strict=True):
-        np.testing.assert_allclose(leaf, like, rtol=1e-3, atol=1e-4)
+    close = lambda one, two: np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
+    seen, last = state.learner, batches[-1]
+    close(seen.observation, unit(last.observation, "observation"))
+    close(seen.goal, unit(last.goal, "goal"))
+    close(seen.next.observation, unit(last.next.observation, "observation"))
+    same = [(seen.action, last.action), (seen.next.reward, last.next.reward)]
+    assert all(np.array_equal(*pair) for pair in [*same, (seen.next.terminated, last.next.terminated)])
+    inputs = last.observation[0], last.goal[0]
+    observation, goal = unit(inputs[0], "observation"), unit(inputs[1], "goal")
+    close(agent.act(state, *inputs, hypers, key=jr.key(0)), np.concatenate([observation, goal]))
+    close(agent.value(state, *inputs, hypers), observation.sum() - goal.sum())
+    without, _ = agent.update(state, dataclasses.replace(last, next=None), hypers, key=jr.key(0))
+    assert without.learner.next is None

@@ -9,6 +9,7 @@ from jaxtyping import PyTree
 
 from .. import envs
 from .._errors import check_choice, check_flag, check_integer, check_number
+from .._hypers import check_numbers
 from ..agents import AbstractActing, AbstractAgent, AgentSpec, CRL, Hypers, Mode, Sample
 from ..agents._acting import as_acting, check_acting
 from ..agents._normalizer import Normalized
@@ -95,6 +96,8 @@ class Config:
             agent = getattr(self, name)
             if not isinstance(agent, AbstractAgent) and not (name == "collector" and agent is None):
                 raise TypeError(f"`{name}` must be an agent such as `CRL(depth=16)`, got {agent!r}.")
+            if agent is not None:
+                check_numbers(agent)
         for name in ("total_env_steps", "epochs", "num_envs", "rollout_length", "eval_envs", "buffer_length"):
             check_integer(name, getattr(self, name))
         check_integer("batch_size", self.batch_size, 2)
