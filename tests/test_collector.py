@@ -74,7 +74,7 @@ def test_what_a_step_led_to_is_the_true_observation_also_where_an_episode_ends(t
 
     def end(observation, action, goal):
         inner = PointMazeState(
-            position=env.to_position(observation[:2]), velocity=0.2 * observation[2:], goal=env.to_position(goal)
+            position=env.goal_place(observation[:2]), velocity=0.2 * observation[2:], goal=env.goal_place(goal)
         )
         return env.observe(env.step_env(jr.key(0), inner, action, params)[0], params)
 
