@@ -421,19 +421,18 @@ def test_warp_has_room_for_the_contacts_of_all_simulations():
 
 
 def test_all_at_once_sees_every_sample_of_nested_vmaps():
+    """In a branch that is chosen per sample too, which hands constants on as arguments."""
     from deepcrl.envs._physics._warp import all_at_once
 
-    seen = []
-
-    def function(count, x, y):
-        seen.append(count)
-        return {"sum": x + y["a"], "count": jnp.full(count, count)}
-
-    single = all_at_once(function)
+    constant = jnp.full((1, 4), 2.0)
+    single = all_at_once(lambda count, x, y: {"sum": constant * x + y["a"], "count": jnp.full(count, count)})
     x, y = jnp.arange(24.0).reshape(2, 3, 4), {"a": jnp.arange(8.0).reshape(2, 4)}
-    out = jax.vmap(lambda x, y: jax.vmap(single, in_axes=(0, None))(x, y))(x, y)
-    np.testing.assert_array_equal(out["sum"], x + y["a"][:, None])
-    assert out["count"].tolist() == [[6] * 3] * 2 and seen[-1] == 6
+    zero = lambda x, y: {"sum": x, "count": jnp.zeros((), jnp.int32)}
+    either = lambda x, y: jax.lax.cond(x[1] > 4.0, single, zero, x, y)
+    for function, chosen in ((single, x[..., :1] >= 0.0), (either, x[..., 1:2] > 4.0)):
+        out = jax.jit(jax.vmap(lambda x, y: jax.vmap(function, in_axes=(0, None))(x, y)))(x, y)  # noqa: B023
+        np.testing.assert_array_equal(out["sum"], jnp.where(chosen, 2.0 * x + y["a"][:, None], x))
+        np.testing.assert_array_equal(out["count"], jnp.where(chosen[..., 0], 6, 0))
     assert single(x[0, 0], {"a": y["a"][0]})["count"] == 1
 
 

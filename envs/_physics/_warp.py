@@ -1,12 +1,15 @@
 """What MJX in Warp needs besides: it keeps the contacts of all simulations in one store, whose size a program must know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+from jaxtyping import Array, PyTree
 
 
 if TYPE_CHECKING:
@@ -18,20 +21,50 @@ _CONTACTS = 64  # of a simulation, pairs of shapes that come near among them
 
 def all_at_once(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """`function(count, ...)` of `count` samples at a time, as one of single samples: however many vmaps are around it, it
-    is called with all of their samples in one leading axis."""
+    is called with all of their samples in one leading axis.
 
-    @jax.custom_batching.custom_vmap
-    def batch(*args: PyTree) -> PyTree:
-        return function(jax.tree.leaves(args)[0].shape[0], *args)
+    A primitive, and no `jax.custom_batching.custom_vmap`, which takes no function with constants where a branch is chosen
+    per sample.
+    """
 
-    @batch.def_vmap
-    def _(axis_size: int, batched: Any, *args: PyTree) -> tuple[PyTree, PyTree]:
-        spread = lambda x, has: x if has else jnp.broadcast_to(x, (axis_size, *x.shape))
-        flat = jax.tree.map(lambda x, has: spread(x, has).reshape(-1, *x.shape[1 + has :]), args, tuple(batched))
-        out = jax.tree.map(lambda x: x.reshape(axis_size, -1, *x.shape[1:]), batch(*flat))
-        return out, jax.tree.map(lambda _: True, out)
+    def single(*args: PyTree) -> PyTree:
+        leaves, structure = jax.tree.flatten(jax.tree.map(lambda x: x[None], args))
 
-    return lambda *args: jax.tree.map(lambda x: x[0], batch(*jax.tree.map(lambda x: x[None], args)))
+        def batch(*leaves: Array) -> PyTree:
+            return function(leaves[0].shape[0], *jax.tree.unflatten(structure, leaves))
+
+        out = _BATCH.bind(*leaves, function=lambda *leaves: jax.tree.leaves(batch(*leaves)))
+        return jax.tree.unflatten(jax.tree.structure(jax.eval_shape(batch, *leaves)), [x[0] for x in out])
+
+    return single
+
+
+def _shapes(*leaves: Any, function: Callable[..., list[Array]]) -> list[ShapedArray]:
+    return [ShapedArray(x.shape, x.dtype) for x in jax.eval_shape(function, *leaves)]
+
+
+def _join_axes(
+    leaves: Sequence[Array], axes: Sequence[int | None], *, function: Callable[..., list[Array]]
+) -> tuple[list[Array], list[int]]:
+    (size,) = {x.shape[axis] for x, axis in zip(leaves, axes, strict=True) if axis is not None}
+    flat = []
+    for x, axis in zip(leaves, axes, strict=True):
+        spread = jnp.broadcast_to(x, (size, *x.shape)) if axis is None else jnp.moveaxis(x, axis, 0)
+        flat.append(spread.reshape(-1, *spread.shape[2:]))
+    out = _BATCH.bind(*flat, function=function)
+    return [x.reshape(size, -1, *x.shape[1:]) for x in out], [0] * len(out)
+
+
+def _run(*leaves: Array, function: Callable[..., list[Array]]) -> list[Array]:
+    return function(*leaves)
+
+
+_BATCH = Primitive("all_at_once")
+_BATCH.multiple_results = True
+_BATCH.def_impl(lambda *leaves, function: jax.jit(function)(*leaves))
+_BATCH.def_abstract_eval(_shapes)
+batching.primitive_batchers[_BATCH] = _join_axes
+mlir.register_lowering(_BATCH, mlir.lower_fun(_run, multiple_results=True))
 
 
 def make_warp_data(model: "mujoco.MjModel", count: int) -> Any:
