@@ -1,5 +1,6 @@
 """Names of environments."""
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -67,10 +68,26 @@ def make(name: str, **options: Any) -> tuple[AbstractGoalEnv, PyTree]:
     return env, env.default_params
 
 
+def _in_module(name: str) -> Factory | None:
+    """The environment's class that is named with its module, `my_module:MyEnv`. Only such classes are called, whatever a
+    file names."""
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        return None
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError as error:
+        raise UnknownEnvironmentError(f"The module of the environment {name!r} cannot be imported: {error}.") from error
+    if not (isinstance(found, type) and issubclass(found, AbstractGoalEnv)):
+        raise UnknownEnvironmentError(f"{name!r} names no class of an environment (`AbstractGoalEnv`).")
+    return found
+
+
 def factory_for(name: str, options: Mapping[str, Any]) -> Factory:
     """What makes the environment of that name with these options; nothing is built. **Raises** as `make`."""
     factories = registered(AbstractGoalEnv)
-    factory = factories.get(name) or next((made for family in _FAMILIES if (made := family(name))), None)
+    found = (made for family in (*_FAMILIES, _in_module) if (made := family(name)))
+    factory = factories.get(name) or next(found, None)
     if factory is None:
         raise UnknownEnvironmentError(
             f"No environment is named {name!r}. {did_you_mean(str(name), factories)} One of your own must be registered "

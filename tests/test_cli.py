@@ -306,6 +306,41 @@ def test_files_and_presets_are_begun_with_and_options_change_them(config_of, run
     assert Config.from_toml(capsys.readouterr().out) == dataclasses.replace(told, agent=GCBC())
 
 
+def test_a_class_named_with_its_module_is_a_task(config_of, tmp_path, monkeypatch, capsys):
+    from deepcrl import Config
+
+    (tmp_path / "my_rooms.py").write_text(
+        "import deepcrl.envs\n\nclass MyRoom(type(deepcrl.envs.make('point_room')[0])):\n    pass\n\nhole = print\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, ""])
+    assert config_of("train", "point_u_maze", "--eval-env", "point_u4_maze") == Config(
+        env="point_u_maze", eval_env="point_u4_maze"
+    )
+    for name, message in (
+        ("my_rooms:hole", "names no class of an environment"),
+        ("nowhere:Room", "cannot be imported"),
+    ):
+        assert deepcrl("train", name) == 2
+        assert message in one_line_error(capsys)
+    maze = "11111/1R0G1/11111"
+    config = config_of("train", "my_rooms:MyRoom", "--env-options", f"maze={maze}")
+    assert config.env == "my_rooms:MyRoom"
+
+
+def test_evaluation_takes_the_options_of_training_unless_said_otherwise():
+    from deepcrl import Config
+
+    options = {"env_options": {"starts": "free"}, "eval_env": "point_u4_maze"}
+    assert Config(env="point_u_maze", **options).make_eval_env()[0].starts == "free"
+    assert Config(env="point_u_maze", **options, eval_env_options={}).make_eval_env()[0].starts == "R"
+    maze = {"maze": "11111/1R0G1/11111"}
+    with pytest.raises(ValueError, match=r"options .*maze.* give the other one its own: `eval_env_options`"):
+        Config(env="point_maze", env_options=maze, eval_env="point_u_maze")
+    with pytest.raises(ValueError, match=r"`deepcrl\.open_run\(folder\)\.config` reads it"):
+        Config.from_dict({"config": {}, "lanes": []})
+
+
 WRONG = {
     "unknown task": (["point_u_mase"], "`point_u_maze`"),
     "no task": ([], "TASK"),

@@ -416,7 +416,8 @@ def test_an_episode_length_or_reset_that_is_given_wins_and_evaluation_resamples(
         ({}, "free", (1, 1)),
         ({"eval_env_options": {}}, "R", "G"),
         ({"eval_env_options": {"goals": "free"}}, "R", "free"),
-        ({"eval_env": "point_u4_maze"}, "R", "G"),
+        ({"eval_env": "point_u4_maze"}, "free", (1, 1)),
+        ({"eval_env": "point_u4_maze", "eval_env_options": {}}, "R", "G"),
         ({"eval_env": "point_u4_maze", "eval_env_options": {"starts": "free"}}, "free", "G"),
     ],
 )

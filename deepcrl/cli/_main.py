@@ -61,6 +61,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     args = sys.argv[1:] if args is None else list(args)
     _keep_compiled_programs()
+    if "" not in sys.path:
+        sys.path.append("")  # modules of one's own: `my_module:MyEnv`, `--import my_module`
     with hear_signals(lambda count: end_process()):  # `run` hears them in its own way while it trains
         try:
             _make_devices(last_value(args, "--devices"))

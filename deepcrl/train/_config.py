@@ -48,7 +48,7 @@ class Config:
     eval_env: str | AbstractGoalEnv | None = None
     """The task to evaluate on; by default the one trained on."""
     eval_env_options: EnvOptions | Mapping[str, Any] | None = None
-    """Options of the named task to evaluate on; by default `env_options` if it is the one trained on, else its own."""
+    """Options of the named task to evaluate on; by default those of the one trained on."""
     total_env_steps: int = 1_000_000
     """Environment steps of the whole run, prefill included; whole epochs that fit are run."""
     epochs: int = 20
@@ -119,7 +119,7 @@ class Config:
     def _check_envs(self) -> None:
         for field, env, options in self._tasks():
             if isinstance(env, str):
-                factory_for(env, dict(options))
+                self._check_options(field, env, options)
             elif not isinstance(env, AbstractGoalEnv):
                 raise TypeError(f"`{field}` must be a task's name or an `AbstractGoalEnv`, got {env!r}.")
             elif options:
@@ -127,11 +127,22 @@ class Config:
                     f"`{field}_options` go with a named task; give them to the environment object: {options}."
                 )
 
+    def _check_options(self, field: str, env: str, options: EnvOptions) -> None:
+        try:
+            factory_for(env, dict(options))
+        except ValueError as error:
+            if field == "env" or self.eval_env_options is not None:
+                raise
+            raise ValueError(
+                f"{error} These are the options of the task that is trained on; give the other one its own: "
+                "`eval_env_options`, such as {}."
+            ) from error
+
     def _tasks(self) -> tuple[tuple[str, str | AbstractGoalEnv, EnvOptions], ...]:
         """To train on and to evaluate on: the field, the task, its options."""
         options = self.eval_env_options
         if options is None:
-            options = self.env_options if self.eval_env is None else ()
+            options = self.env_options if isinstance(self.eval_env, str | None) else ()
         eval_env = self.env if self.eval_env is None else self.eval_env
         return ("env", self.env, self.env_options), ("eval_env", eval_env, options)  # pyright: ignore[reportReturnType]
 
@@ -282,6 +293,8 @@ class Config:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
         """The inverse of `to_dict`. **Raises** `ValueError` for an unknown field, with close matches."""
+        if "config" in values and "lanes" in values:
+            raise ValueError("This is the `config.json` of a run: `deepcrl.open_run(folder).config` reads it.")
         return _serialise.from_dict(cls, values)
 
     def to_json(self) -> str:
