@@ -111,6 +111,8 @@ def _check_shapes(env: AbstractGoalEnv, params: PyTree) -> list[str]:
             problems.append(f"the space of `{name}` must be a `Box` with one axis, got {box!r}.")
     if problems:
         return problems
+    if not action_space.bounded:
+        problems.append(f"the space of `action` must have both bounds for every number, got {action_space!r}.")
     if space.achieved_goal.shape != space.desired_goal.shape:
         problems.append("the spaces of `achieved_goal` and `desired_goal` must have one shape.")
     return problems + _check_hooks(env, params, space, action_space)
@@ -223,8 +225,8 @@ def _check_run(env: AbstractGoalEnv, params: PyTree, first: GoalObservation, tra
                 f"`{name}` was not finite in {bad.any(axis=1).mean():.2%} of the steps under random actions."
             )
             continue
-        slack = 1e-4 * (box.high - box.low)
-        outside = (seen < box.low - slack) | (seen > box.high + slack)
+        low, high = box.widened()
+        outside = (seen < low) | (seen > high)
         if outside.any():
             worst = int(outside.sum(axis=0).argmax())
             problems.append(

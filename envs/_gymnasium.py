@@ -30,8 +30,7 @@ def _spaces(env: AbstractGoalEnv, params: PyTree) -> tuple[Any, gym.spaces.Box]:
 
 def _to_gym_box(box: Box) -> gym.spaces.Box:
     # Inclusive bounds up to the rounding of float32, as `Box.contains` has it.
-    slack = 1e-4 * (box.high - box.low)
-    return gym.spaces.Box(box.low - slack, box.high + slack, dtype=np.float32)
+    return gym.spaces.Box(*box.widened(), dtype=np.float32)
 
 
 def _to_numpy(obs: GoalObservation) -> dict[str, np.ndarray]:

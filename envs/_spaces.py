@@ -84,9 +84,14 @@ class Box:
         """
         if x.shape != self.shape:
             raise ValueError(f"This `Box` holds vectors of shape {self.shape}, got one of shape {x.shape}.")
-        slack = tolerance * np.nan_to_num(self.high - self.low, posinf=0.0)
-        inside: Bool[Array, "..."] = (x >= self.low - slack) & (x <= self.high + slack)
+        low, high = self.widened(tolerance)
+        inside: Bool[Array, "..."] = (x >= low) & (x <= high)
         return jax.numpy.all(inside)
+
+    def widened(self, tolerance: float = 1e-4) -> tuple[np.ndarray, np.ndarray]:
+        """Both bounds, moved apart by `tolerance` times the range where that is finite: room for rounding."""
+        slack = tolerance * np.nan_to_num(self.high - self.low, posinf=0.0)
+        return self.low - slack, self.high + slack
 
     def from_unit(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
         """Maps $[-1, 1]$, where policies act, onto the box; a unit box leaves `x` as it is. **Raises** `ValueError` for a

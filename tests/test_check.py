@@ -200,6 +200,14 @@ BROKEN = {
         lambda: ball(observation_space=lambda self, params: spaces()(self, params).observation),
         r"`observation_space` must return a `GoalObservation` of three `Box`es, got Box\(",
     ),
+    "action space without bounds": (
+        lambda: ball(action_space=lambda self, params: spaces()(self, params).observation.unbounded(2)),
+        r"the space of `action` must have both bounds for every number, got Box\(low=\[-inf",
+    ),
+    "observation below its only bound": (
+        lambda: ball(observation_space=spaces(observation=lambda Box: Box(-0.5, np.inf, (2,)))),
+        r"`observation` left its space in .*, its space is \[-0\.5, inf\]",
+    ),
     "action space of another kind": (
         lambda: ball(action_space=lambda self, params: 2),
         r"the space of `action` must be a `Box` with one axis, got 2",
