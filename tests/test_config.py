@@ -481,8 +481,9 @@ def test_published_settings_are_those_of_the_table():
 
 
 def test_a_published_task_without_an_environment_says_so():
-    from deepcrl import Config, envs
     from deepcrl.train._paper import _BUDGETS
+
+    from deepcrl import Config, envs
 
     for task in set(_BUDGETS) - set(envs.names()):
         with pytest.raises(
@@ -536,3 +537,15 @@ def test_states_that_fit_no_device_are_refused_with_a_remedy():
     check_memory([train, train], [10, 20])
     with pytest.raises(MemoryError, match=r"10000000001 lane\(s\)"):
         check_memory([train, train], [1, 10**10])
+
+
+def test_presets_are_settings_of_a_task_and_may_be_changed():
+    from deepcrl import Config
+
+    laptop = Config.preset("point_u_maze", "laptop", epochs=5)
+    assert (laptop.env, laptop.agent.width, laptop.epochs) == ("point_u_maze", 64, 5)
+    assert Config.preset("ant_big_maze", "paper") == Config.paper("ant_big_maze")
+    with pytest.raises(ValueError, match="no settings for a laptop of the task 'humanoid' yet"):
+        Config.preset("humanoid", "laptop")
+    with pytest.raises(ValueError, match="Did you mean `laptop`"):
+        Config.preset("point_u_maze", "lapto")

@@ -4,16 +4,16 @@ values, which make lanes."""
 import dataclasses
 import json
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .._errors import check_choice
 from ..agents import AbstractAgent
 from ..train import Config
+from ..train._config import PRESETS
 
 
-PRESETS: dict[str, Callable[[str], Config]] = {"paper": Config.paper}
 _OPTIONS = ("env_options", "eval_env_options")  # of several values each
 
 
@@ -38,7 +38,7 @@ def base_config(args: list[str]) -> tuple[list[str], Config | None]:
             raise ValueError(
                 "A preset is one of a task: name it, for example `deepcrl train ant_u_maze --preset paper`."
             )
-        return args, PRESETS[preset](task)
+        return args, Config.preset(task, preset)
     config = read_config(Path(file or ""))
     return args, config if task is None else dataclasses.replace(config, env=task)
 

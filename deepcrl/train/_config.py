@@ -17,9 +17,10 @@ from ..envs import AbstractGoalEnv, GOAL_RESETS
 from ..envs._registry import factory_for
 from ..replay import TrajectoryQueue
 from . import _serialise
-from ._paper import paper_settings
+from ._presets import laptop_settings, paper_settings
 
 
+PRESETS = ("laptop", "paper")
 LANE_LAYOUTS = ("batched", "serial")
 EnvOptions = tuple[tuple[str, Any], ...]
 
@@ -183,6 +184,17 @@ class Config:
             )
 
     @classmethod
+    def preset(cls, task: str, name: str, **changes: Any) -> "Config":
+        """Settings of a task by name: `"laptop"`, those that we trained with on two cores, or `"paper"`, the published ones
+        ([`Config.paper`][deepcrl.Config.paper]). `changes` replace single fields.
+
+        **Raises:** `ValueError` for an unknown name, or a task without such settings.
+        """
+        check_choice("preset", name, PRESETS)
+        settings = laptop_settings(task) if name == "laptop" else paper_settings(task, envs.names())
+        return cls(**{**settings, **changes})
+
+    @classmethod
     def paper(cls, task: str, **changes: Any) -> "Config":
         """The published settings of a task: sizes of the paper's table of hyper-parameters, the task's own budget.
 
@@ -192,7 +204,7 @@ class Config:
         **Raises:** `ValueError` for a task without published settings; `UnknownEnvironmentError` for one whose
         environment this version does not have.
         """
-        return cls(**{**paper_settings(task, envs.names()), **changes})
+        return cls.preset(task, "paper", **changes)
 
     # -- built from the settings -----------------------------------------------------------------------------------
 
