@@ -198,6 +198,25 @@ def test_a_run_of_a_version_that_had_fewer_fields_goes_on(copy, straight):
     same_states(resume(copy).states, straight[0].states)
 
 
+def test_another_engine_is_told(straight, tmp_path):
+    from deepcrl.runs import resume
+
+    copy = shutil.copytree(straight[1], tmp_path / "run")
+    about = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**about, "engine": "mjx"}))
+    with pytest.warns(RuntimeWarning, match="began on the physics engine mjx and goes on with None"):
+        resume(copy)
+
+
+@pytest.mark.parametrize("options, engine", [({}, "native"), ({"engine": "mjx"}, "mjx")])
+def test_the_engine_of_a_machine_is_known_before_anything_is_built(options, engine):
+    from deepcrl import Config
+    from deepcrl.runs._plan import engine_of
+
+    assert engine_of(Config(env="reacher", env_options=options)) == engine  # on a CPU
+    assert engine_of(config()) is None
+
+
 # What is refused
 
 

@@ -155,10 +155,8 @@ def resume(
         found = restore_states(folder.store(), plan, programs.shapes())
         epoch, states = (0, None) if found is None else found
         if engine not in (None, here := engine_of(plan.config)):
-            told = f"The run began on the engine {engine} and goes on on {here}: its simulations will differ."
-            warnings.warn(
-                told + f" To keep to it: the option engine={engine} of the task.", RuntimeWarning, stacklevel=2
-            )
+            told = f"The run began on the physics engine {engine} and goes on with {here}: simulations will differ."
+            warnings.warn(f"{told} To keep to the first, resume where it began.", RuntimeWarning, stacklevel=2)
         if total_env_steps is not None:
             folder.write_plan(plan)
         loop = _Loop(programs, plan, folder, measures, sinks, console)
