@@ -1,14 +1,13 @@
 """How to cite what a config uses. The entries stand in the docstrings of the parts, and nowhere else."""
 
+import dataclasses
 import re
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from .agents import AbstractAgent
-from .losses import energy_from_name, loss_from_name
 from .nn import ResidualTrunk, TwinCritic
-from .replay import Replay
 from .train import Config
 
 
@@ -24,7 +23,8 @@ def citation(config: Config) -> None:
 
     **Raises:** `RuntimeError` where Python runs without docstrings (`python -OO`), which hold the entries.
     """
-    parts = list(_parts(config.agent))
+    agents = [agent for agent in (config.agent, config.collector) if agent is not None]
+    parts = [part for agent in agents for part in _parts(agent)]
     if parts[0].__doc__ is None:
         raise RuntimeError("Citations stand in docstrings, which `python -OO` leaves out. Run without `-OO`.")
     entries = [textwrap.dedent(entry).strip() for part in parts for entry in _ENTRY.findall(part.__doc__ or "")]
@@ -33,15 +33,17 @@ def citation(config: Config) -> None:
 
 def _parts(agent: AbstractAgent) -> Iterator[type[Any]]:
     """The classes that an agent's config uses."""
-    yield type(agent)
-    settings = vars(agent)
-    if "loss" in settings:
-        yield type(loss_from_name(settings["loss"]))
-        yield type(energy_from_name(settings["energy"]))
-    if isinstance(agent.replay, Replay):
-        yield type(agent.replay.goals)
+    yield from _held(agent)
     if agent.replay.keeps_next:
         yield TwinCritic
-    if "trunk" in settings:
-        yield type(settings["trunk"].block)
+    if "trunk" in vars(agent):
         yield ResidualTrunk
+
+
+def _held(part: Any) -> Iterator[type[Any]]:
+    """The class of a part, and those of all parts that it holds."""
+    yield type(part)
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _held(value)

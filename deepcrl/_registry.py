@@ -14,13 +14,14 @@ from ._errors import did_you_mean
 
 T = TypeVar("T")
 Maker = Callable[..., Any]
+M = TypeVar("M", bound=Callable[..., Any])
 
 _NAMED: dict[str, dict[str, Maker]] = {}  # by kind: what users name
 _WRITTEN: dict[str, dict[str, type]] = {}  # by kind: classes by their own names, as files may have them too
 _ENVIRONMENT = "AbstractGoalEnv"
 
 
-def register(part: Maker, name: str | None = None) -> Any:
+def register(part: M, name: str | None = None) -> M:
     """Gives a part of your own a name: a class of a loss, an energy, a replay rule, an agent, an optimiser, a part of a
     network or an environment, or a function that makes an environment. Configs that hold it can then be written to files
     and read back, runs with it resumed and exported, and the command line knows its name.
@@ -57,7 +58,7 @@ def register(part: Maker, name: str | None = None) -> Any:
     names[name] = part
     if isinstance(part, type):
         register_class(part)
-    return part
+    return part  # pyright: ignore[reportReturnType]
 
 
 def register_class(part: type[T]) -> type[T]:

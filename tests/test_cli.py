@@ -184,13 +184,25 @@ def test_settings_reach_the_config(config_of):
 
 
 def test_agents_are_named_and_have_options_of_their_own(config_of):
-    from deepcrl.agents import BestOf, SAC, TD3
+    from deepcrl.agents import BestOf, CRL, SAC, TD3
     from deepcrl.nn import BlockSpec
+    from deepcrl.replay import FinalGoals, hindsight_replay, Replay
 
-    args = ["train", "point_u_maze", "--agent", "SAC", "--tau", "0.01", "--norm", "rms"]
-    assert config_of(*args).agent == SAC(tau=0.01, trunk=BlockSpec(norm="rms"))
+    args = ["train", "point_u_maze", "--agent", "SAC", "--replay", "hindsight:ratio=0.5", "--tau", "0.01"]
+    assert config_of(*args, "--norm", "rms").agent == SAC(
+        replay=hindsight_replay(ratio=0.5), tau=0.01, trunk=BlockSpec(norm="rms")
+    )
     config = config_of("train", "point_u_maze", "--agent=TD3", "--no-residual", "--collect-actions", "4")
     assert (config.agent, config.collect_actions) == (TD3(trunk=BlockSpec(residual=False)), BestOf(4))
+    config = config_of("train", "point_u_maze", "--collector", "CRL:depth=8", "--replay", "replay:goals=final")
+    assert (config.collector, config.agent) == (CRL(depth=8), CRL(replay=Replay(goals=FinalGoals())))
+
+
+@pytest.mark.parametrize("agent", ["CRL", "SAC", "TD3", "GCBC", "GCSL", "Random"])
+def test_the_defaults_of_every_agent_are_its_own(config_of, agent):
+    from deepcrl import agents
+
+    assert config_of("train", "point_u_maze", "--agent", agent).agent == getattr(agents, agent)()
 
 
 def test_options_of_the_task_reach_the_config(config_of):
@@ -221,9 +233,9 @@ def test_options_of_the_task_reach_the_config(config_of):
     ],
 )
 def test_values_are_read_as_what_they_are(text, value):
-    from deepcrl.cli._arguments import parse_value
+    from deepcrl.train._serialise import plain_value
 
-    read = parse_value(text)
+    read = plain_value(text)
     assert (read, type(read)) == (value, type(value))
 
 

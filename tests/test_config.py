@@ -384,6 +384,18 @@ def test_options_do_not_go_with_an_environment_object():
             tiny(**{field: env, f"{field}_options": {"goals": "free"}})
 
 
+def test_a_field_that_is_the_agents_is_told_so():
+    from deepcrl import Config
+    from deepcrl.agents import SAC
+
+    with pytest.raises(TypeError, match=r"no field 'depth'.*Write `Config\(agent=CRL\(depth=8\)\)`"):
+        Config(env="point_u_maze", depth=8)
+    with pytest.raises(TypeError, match=r"Write `Config\(agent=SAC\(tau=0.1\)\)`"):
+        Config(env="point_u_maze", agent=SAC(), tau=0.1)
+    with pytest.raises(TypeError, match=r"no field 'epoch'\. Did you mean `epochs`"):
+        Config(env="point_u_maze", epoch=8)
+
+
 @pytest.mark.parametrize("options", ["goals=free", ("goals", "free"), (("goals",),), (("goals", "free", 1),), 3])
 @pytest.mark.parametrize("field", ["env_options", "eval_env_options"])
 def test_options_that_are_no_pairs_are_refused_by_name(options, field):

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree
 
 from .._errors import check_choice, check_integer, check_number
 from .._hypers import Hypers, lane_depth, lane_number
+from .._registry import as_part
 from .._tree import tree_norm
 from .._typing import Key, Scalar
 from ..losses import (
@@ -18,9 +19,7 @@ from ..losses import (
     AbstractEnergy,
     contrastive_metrics,
     ContrastiveMetrics,
-    energy_from_name,
     logsumexp_penalty,
-    loss_from_name,
     MRNEnergy,
 )
 from ..nn import BlockSpec, GaussianPolicy, GoalEncoder, StateActionEncoder
@@ -140,9 +139,9 @@ class CRL(AbstractAgent):
     output_norm: Literal["none", "layer", "unit"] = "none"
     """What is done to embeddings before the energy: nothing (the paper), zero mean and unit variance, or unit length."""
     energy: str | AbstractEnergy = "norm"
-    """Energy of two embeddings: norm, l2_squared, l1, dot, cosine, mrn, or an energy object."""
+    """Energy of two embeddings, an object or a name: norm, l2_squared, l1, dot, cosine, mrn."""
     loss: str | AbstractContrastiveLoss = "infonce"
-    """Contrastive loss: infonce, backward_infonce, symmetric_infonce, binary_nce, flatnce, or a loss object."""
+    """Contrastive loss, an object or a name: infonce, backward_infonce, symmetric_infonce, binary_nce, flatnce."""
     replay: AbstractReplay = Replay(goals=FutureGoals())
     """Which steps and goals are learnt from: any step and what a later one achieved (the paper's)."""
     optimizer: AbstractOptimizer = Adam()
@@ -169,13 +168,18 @@ class CRL(AbstractAgent):
         check_settings(self)
         check_integer("repr_dim", self.repr_dim)
         check_choice("output_norm", self.output_norm, _OUTPUT_NORMS)
-        object.__setattr__(self, "energy", energy_from_name(self.energy))
-        object.__setattr__(self, "loss", loss_from_name(self.loss))
+        object.__setattr__(self, "energy", as_part("energy", AbstractEnergy, self.energy))
+        object.__setattr__(self, "loss", as_part("loss", AbstractContrastiveLoss, self.loss))
         if isinstance(self.energy, MRNEnergy) and self.repr_dim % 2:
             raise ValueError(
                 f"The `mrn` energy splits embeddings in halves: `repr_dim` must be even, got {self.repr_dim}."
             )
         check_number("random_goals", self.random_goals, 0.0, 1.0)
+
+    @property
+    def _energy(self) -> AbstractEnergy:
+        """The `energy` as the object that it is."""
+        return as_part("energy", AbstractEnergy, self.energy)
 
     def init(self, spec: AgentSpec, *, key: Key) -> CRLState:
         """Fresh networks and optimisers; $\\alpha$ starts at 1."""
@@ -224,7 +228,7 @@ class CRL(AbstractAgent):
         _, active = active_blocks(self, hypers)
         norm = _OUTPUT_NORMS[self.output_norm]
         phi, psi = state.critic.sa_encoder(observation, action, active), state.critic.goal_encoder(goal, active)
-        return energy_from_name(self.energy)(norm(phi), norm(psi))
+        return self._energy(norm(phi), norm(psi))
 
     def update(self, state: CRLState, batch: Batch, hypers: Hypers, *, key: Key) -> tuple[CRLState, CRLMetrics]:
         """One update of policy, entropy weight and critic, as the class's docstring has it."""
@@ -252,7 +256,7 @@ class CRL(AbstractAgent):
 
         def q_fn(action: Float[Array, "batch action"]) -> Float[Array, " batch"]:
             phi = jax.vmap(state.critic.sa_encoder, in_axes=(0, 0, None))(batch.observation, action, critic_active)
-            return jax.vmap(energy_from_name(self.energy))(jax.vmap(_OUTPUT_NORMS[self.output_norm])(phi), actor_psi)
+            return jax.vmap(self._energy)(jax.vmap(_OUTPUT_NORMS[self.output_norm])(phi), actor_psi)
 
         state, actor_metrics, alpha_metrics = soft_step(self, state, q_fn, actor_batch, hypers, key=key)
         state = dataclasses.replace(state, critic=critic, critic_opt=critic_opt)
@@ -266,6 +270,6 @@ class CRL(AbstractAgent):
         psi = jax.vmap(critic.goal_encoder, in_axes=(0, None))(batch.goal, active)
         norm = jax.vmap(_OUTPUT_NORMS[self.output_norm])
         phi, psi = norm(phi), norm(psi)
-        logits = energy_from_name(self.energy).pairwise(phi, psi)
-        loss = loss_from_name(self.loss)(logits) + hypers.logsumexp_penalty * logsumexp_penalty(logits)
+        logits, contrast = self._energy.pairwise(phi, psi), as_part("loss", AbstractContrastiveLoss, self.loss)
+        loss = contrast(logits) + hypers.logsumexp_penalty * logsumexp_penalty(logits)
         return loss, (contrastive_metrics(logits), psi)

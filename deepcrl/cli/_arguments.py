@@ -18,7 +18,7 @@ from tyro.constructors import (
 )
 
 from .._registry import name_of, registered
-from ..agents import AbstractAgent, CRL
+from ..agents import AbstractActing, AbstractAgent, BestOf, CRL
 from ..envs import AbstractGoalEnv
 from ..train import Config, EnvOptions
 from ..train._serialise import classes_in, plain_value, read
@@ -122,6 +122,8 @@ def _part_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
 
 
 def _part(base: type, text: str) -> Any:
+    if base is AbstractActing and text.isdigit():  # `--collect-actions 16`
+        return BestOf(int(text))
     name, *settings = text.split(":")
     return read(base.__name__.removeprefix("Abstract").lower(), base, {"name": name, **dict(map(_option, settings))})
 

@@ -1,5 +1,6 @@
 """Energies, contrastive losses and parts of temporal-difference learning, each with its formula and source."""
 
+from . import _registry as _registry
 from ._contrastive import (
     AbstractContrastiveLoss as AbstractContrastiveLoss,
     BackwardInfoNCE as BackwardInfoNCE,
@@ -19,10 +20,6 @@ from ._energies import (
     MRNEnergy as MRNEnergy,
     NormEnergy as NormEnergy,
     SquaredL2Energy as SquaredL2Energy,
-)
-from ._registry import (
-    energy_from_name as energy_from_name,
-    loss_from_name as loss_from_name,
 )
 from ._td import (
     smoothed_action as smoothed_action,

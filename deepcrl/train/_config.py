@@ -8,7 +8,7 @@ import jax
 from jaxtyping import PyTree
 
 from .. import envs
-from .._errors import check_choice, check_flag, check_integer, check_number
+from .._errors import check_choice, check_flag, check_integer, check_number, did_you_mean
 from .._hypers import check_numbers
 from ..agents import AbstractActing, AbstractAgent, AgentSpec, CRL, Hypers, Mode, Sample
 from ..agents._acting import as_acting, check_acting
@@ -86,6 +86,17 @@ class Config:
     then computes bit for bit what it computes alone, about as fast; batched elsewhere)."""
     debug_checks: bool = False
     """Stop with an error at the first non-finite loss or observation; switches JAX's compilation cache off."""
+
+    def __new__(cls, *args: Any, **fields: Any):
+        """Says where a field that is not of the config belongs."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in fields.keys() - set(known):
+            agent = fields.get("agent", CRL())
+            if name in vars(agent):
+                example = f"Config(agent={type(agent).__name__}({name}={fields[name]!r}))"
+                raise TypeError(f"`Config` has no field {name!r}: it is the agent's. Write `{example}`.")
+            raise TypeError(f"`Config` has no field {name!r}. {did_you_mean(name, known)}")
+        return super().__new__(cls)
 
     def __post_init__(self):
         for name in _serialise.OPTION_FIELDS:
@@ -316,7 +327,7 @@ class Config:
     @classmethod
     def from_json(cls, text: str) -> "Config":
         """From JSON text."""
-        return _serialise.from_json(cls, text)
+        return cls.from_dict(_serialise.parsed_json(cls, text))
 
     def to_toml(self) -> str:
         """As TOML text."""

@@ -57,6 +57,7 @@ def _write(field: str, hint: Any, value: Any) -> Any:
 
 def from_dict(cls: Callable[..., C], values: Mapping[str, Any]) -> C:
     """The inverse of `to_dict` for a config class, or what a registered function makes of the values."""
+    values = with_null(values)
     made: Any = cls.func if isinstance(cls, ft.partial) else cls
     hints = _hints(made)
     for name in values:
@@ -128,15 +129,15 @@ def to_json(config: Any) -> str:
     return json.dumps(to_dict(config), indent=2) + "\n"
 
 
-def from_json(cls: type[C], text: str) -> C:
-    """From JSON text. **Raises** `ValueError` for text that is not a JSON object."""
+def parsed_json(cls: type, text: str) -> dict[str, Any]:
+    """The values in the JSON text of a config. **Raises** `ValueError` for text that is not a JSON object."""
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"This is not the JSON of a `{cls.__name__}`: {error}.") from error
     if not isinstance(values, dict):
         raise ValueError(f"The JSON of a `{cls.__name__}` must be an object, got {type(values).__name__}.")
-    return from_dict(cls, values)
+    return values
 
 
 def to_toml(config: Any) -> str:
@@ -150,7 +151,7 @@ def from_toml(cls: type[C], text: str) -> C:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"This is not the TOML of a `{cls.__name__}`: {error}.") from error
-    return from_dict(cls, with_null(values))
+    return from_dict(cls, values)
 
 
 def _without_null(field: str, value: Any) -> Any:
