@@ -493,7 +493,7 @@ def test_published_settings_are_those_of_the_table():
 
 
 def test_a_published_task_without_an_environment_says_so():
-    from deepcrl.train._paper import _BUDGETS
+    from deepcrl.train._presets import _BUDGETS
 
     from deepcrl import Config, envs
 
