@@ -493,9 +493,8 @@ def test_published_settings_are_those_of_the_table():
 
 
 def test_a_published_task_without_an_environment_says_so():
-    from deepcrl.train._presets import _BUDGETS
-
     from deepcrl import Config, envs
+    from deepcrl.train._presets import _BUDGETS
 
     for task in set(_BUDGETS) - set(envs.names()):
         with pytest.raises(
