@@ -1,7 +1,6 @@
 """Steps whose simulation breaks down are counted for every lane, and the latest can be taken again."""
 
 import dataclasses
-import shutil
 
 import equinox as eqx
 import jax
@@ -115,17 +114,20 @@ def test_the_latest_failed_step_is_kept_and_fails_again(run_of, lane):
     assert after.broken and ended and not step.inner.broken
 
 
-def test_a_lane_without_failed_steps_has_none_to_load(tmp_path):
-    from deepcrl.runs import load_failed_step, run
+def test_a_lane_without_failed_steps_has_none_to_load(swept, tmp_path):
+    from deepcrl.runs import load_failed_step, Plan, RunFolder
 
-    run(tiny(), out=tmp_path)
-    with pytest.raises(ValueError, match="No step of lane 0 of the run"):
-        load_failed_step(tmp_path)
-    with pytest.raises(ValueError, match="one of the run's 1, from 0; got 1"):
-        load_failed_step(tmp_path, lane=1)
-    shutil.rmtree(tmp_path / "checkpoints")
+    folder = RunFolder(tmp_path)
+    folder.begin(Plan(tiny(), swept.lanes))
     with pytest.raises(ValueError, match="has no checkpoint"):
         load_failed_step(tmp_path)
+    store = folder.store()
+    store.save(swept.states, 2, 0.0, {})
+    store.wait()
+    with pytest.raises(ValueError, match="No step of lane 0 of the run"):
+        load_failed_step(tmp_path)
+    with pytest.raises(ValueError, match="one of the run's 3, from 0; got 3"):
+        load_failed_step(tmp_path, lane=3)
 
 
 def test_a_robot_that_broke_down_breaks_down_again():
