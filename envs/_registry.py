@@ -43,7 +43,7 @@ def templates() -> tuple[str, ...]:
         name
         for name in names()
         if any(
-            option.default is required and option.kind is not option.VAR_KEYWORD
+            option.default is required and option.kind not in (option.VAR_POSITIONAL, option.VAR_KEYWORD)
             for option in inspect.signature(factories[name]).parameters.values()
         )
     )

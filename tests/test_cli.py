@@ -420,6 +420,7 @@ def test_without_matplotlib_training_is_kept_and_the_remedy_told(run, tmp_path, 
     assert sorted(path.name for path in out.iterdir()) == written
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_status_130_and_whole_lines(run, tmp_path):
     sizes = [*SIZES[: SIZES.index("--total-env-steps")], "--epochs", "20000", "--total-env-steps", "3200080"]
     out, code = tmp_path / "run", "from deepcrl.cli import main; main()"

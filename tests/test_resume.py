@@ -400,10 +400,6 @@ def leaf_bytes(folder, path):
     return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(data)]
 
 
-def test_a_run_killed_twice_ends_as_if_undisturbed(tmp_path):
-    killed_run(tmp_path, epochs=15, kills=2, seed=3)
-
-
 @pytest.mark.slow
 def test_a_run_killed_at_twenty_random_moments_ends_as_if_undisturbed(tmp_path):
     seen = killed_run(tmp_path, epochs=200, kills=20, seed=7)
