@@ -108,7 +108,7 @@ def test_a_part_comes_back_alone(state, tmp_path):
     save_checkpoint(tmp_path / "c", state, ABOUT)
     part = {"agent": state.agent, "key": state.key}
     assert same(load_checkpoint(tmp_path / "c", part, partial=True), part)
-    with pytest.raises(ValueError, match=r"holds a leaf `hypers\.actor_depth` that this run does not have"):
+    with pytest.raises(ValueError, match=r"holds a leaf `hypers\.values\.actor_lr` that this run does not have"):
         load_checkpoint(tmp_path / "c", part)
 
 
@@ -191,7 +191,7 @@ def store(tmp_path, monkeypatch):
 
 def save_all(store, state, scores):
     for epoch, score in enumerate(scores, 1):
-        store.save(state, epoch, score, {})
+        store.save((state,), epoch, score, {})
     store.wait()
 
 
@@ -223,10 +223,10 @@ def test_what_is_saved_is_the_state_of_then(store, state):
     spoil = jax.jit(
         lambda s: eqx.tree_at(lambda s: s.queue.data.reward, s, s.queue.data.reward + 1.0), donate_argnums=0
     )
-    store.save(mine, 1, 0.5, {})
+    store.save((mine,), 1, 0.5, {})
     spoil(mine)
     store.wait()
-    assert same(load_checkpoint(store.at(1), state), state)
+    assert same(load_checkpoint(store.at(1), (state,)), (state,))
 
 
 def test_a_save_that_failed_in_the_background_is_told_at_the_next_occasion(store, state, monkeypatch):
@@ -235,7 +235,7 @@ def test_a_save_that_failed_in_the_background_is_told_at_the_next_occasion(store
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
-        store.save(state, 1, 0.5, {})
+        store.save((state,), 1, 0.5, {})
         with pytest.raises(OSError, match="No space left"):
             store.wait()
     save_all(store, state, [0.5])

@@ -30,7 +30,7 @@ def rows(lanes=2, epochs=3):
             "loss": value,
         }
         for epoch in range(1, epochs + 1)
-        for lane, value in zip(range(lanes), [None, 2.0], strict=False)
+        for lane, value in zip(range(lanes), [None, 2.0, 3.0, 4.0], strict=False)
     ]
 
 
@@ -466,13 +466,13 @@ def test_lanes_are_compared_by_what_they_differ_in(tmp_path, capsys):
     from deepcrl.report import differing_settings
 
     a, b = write_run(tmp_path / "a"), write_run(tmp_path / "b", width=16)
-    assert (differing_settings([a]), differing_settings([a, b])) == (["depth"], ["width", "depth"])
+    assert (differing_settings([a]), differing_settings([a, b])) == (["depth"], ["depth", "width"])
     assert differing_settings([write_run(tmp_path / "c", lanes=((4, 0), (4, 1)))]) == ["depth"]
     with pytest.raises(SystemExit) as ended:
         main(["plot", str(a), str(b), "--out", str(tmp_path / "x.png")])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert "width, depth" in out and all(value in out for value in ("8, 4", "8, 8", "16, 4", "16, 8"))
+    assert "depth, width" in out and all(value in out for value in ("4, 8", "8, 8", "4, 16", "8, 16"))
 
 
 @pytest.mark.parametrize(

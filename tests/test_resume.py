@@ -307,7 +307,7 @@ def test_a_run_whose_lanes_all_diverged_ends_and_says_so(tmp_path):
     with pytest.warns(RuntimeWarning, match=r"4 of 4 lane\(s\) diverged .* a loss or a parameter"):
         result = run(config(), lanes=poison, out=tmp_path)
     assert result.diverged == [0, 1, 2, 3]
-    assert [row["epoch"] for row in read_rows(tmp_path)] == [1] * LANES
+    assert max(row["epoch"] for row in read_rows(tmp_path)) < EPOCHS
 
 
 # Devices

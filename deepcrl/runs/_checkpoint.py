@@ -174,7 +174,7 @@ def _undo_data(data: jax.Array, leaf: Any) -> jax.Array:
 def _check_leaves(path: Path, saved: Mapping[str, _Kind], wanted: Mapping[str, Any], partial: bool) -> None:
     for name, leaf in wanted.items():
         if name not in saved:
-            why = " It was saved without the replay buffer." if name.startswith("queue.") else ""
+            why = " It was saved without the replay buffer." if "queue" in name.split(".") else ""
             raise ValueError(f"The checkpoint {path} has no leaf `{name}`, which this run needs.{why}")
         if saved[name] != (expected := _kind(leaf)):
             raise ValueError(f"Leaf `{name}` of the checkpoint {path} is {saved[name]}, but this run needs {expected}.")
