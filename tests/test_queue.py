@@ -128,38 +128,18 @@ def test_add_of_more_than_the_length_raises():
         make_queue().add(state, rollout)
 
 
-@pytest.mark.parametrize(("num_envs", "length"), [(0, 5), (5, 0), (-1, 5)])
-def test_empty_queues_raise(num_envs, length):
-    with pytest.raises(ValueError, match=f"must be at least 1, got {num_envs} and {length}"):
-        make_queue(num_envs, length)
+def test_empty_queues_raise():
+    for num_envs, length in ((0, 5), (5, 0), (-1, 5)):
+        with pytest.raises(ValueError, match=f"must be at least 1, got {num_envs} and {length}"):
+            make_queue(num_envs, length)
 
 
-@pytest.mark.parametrize(("num_envs", "length"), [(NUM_ENVS, LENGTH), (1, 1), (5, 64)])
-def test_nbytes_is_what_is_allocated(num_envs, length):
-    queue = make_queue(num_envs, length)
-    state = queue.init(example_step())
-    assert queue.nbytes(example_step()) == sum(leaf.nbytes for leaf in jtu.tree_leaves(state))
+def test_nbytes_is_what_is_allocated_and_allocates_nothing():
     # 12 + 8 + 12 + 12 bytes of arrays, 4 of reward, 2 flags, 4 of episode id, 4 of the mark.
-    assert queue.nbytes(example_step()) == num_envs * length * 58 + 4
-
-
-def test_nbytes_allocates_nothing():
-    # 58 TB.
-    assert make_queue(10**6, 10**6).nbytes(example_step()) == 58 * 10**12 + 4
-
-
-def test_jit_is_eager():
-    state, model = fill([4, 7])
-    ends = random_ends(3, 5)
-    rollout = ref.transitions(*model.add(ends), ends)
-    queue, (add, _, sample, _) = make_queue(), jitted()
-    eager, compiled = queue.add(state, rollout), add(state, rollout)
-    jtu.tree_map(np.testing.assert_array_equal, compiled, eager)
-    keys = jr.split(jr.key(0), 2)
-    batch = sample(eager, keys)
-    for i in range(2):
-        single = queue.sample(eager, key=keys[i])
-        jtu.tree_map(lambda a, b, i=i: np.testing.assert_array_equal(a[i], b), batch, single)
+    state = make_queue(5, 64).init(example_step())
+    assert sum(leaf.nbytes for leaf in jtu.tree_leaves(state)) == 5 * 64 * 58 + 4
+    assert make_queue(5, 64).nbytes(example_step()) == 5 * 64 * 58 + 4
+    assert make_queue(10**6, 10**6).nbytes(example_step()) == 58 * 10**12 + 4  # 58 TB
 
 
 # Draws
@@ -184,12 +164,12 @@ def assert_uniform_over_stored(env, time, model):
     ref.assert_follows_law(counts.ravel(), law.ravel() / law.sum())
 
 
-@pytest.mark.parametrize("rollouts", [[1], [3], [4], [3, 3], [7], [4, 4], [7, 7, 7, 3]])
-def test_draws_are_uniform_over_stored_steps(rollouts):
-    # n = 20000. Catches slots never written, the newest left out, overwritten steps, one key for env and time.
-    state, model = fill(rollouts)
-    sample = jitted()[2](state, draw_keys())
-    assert_uniform_over_stored(sample.env, sample.time, model)
+def test_draws_are_uniform_over_stored_steps():
+    # n = 20000 each. Catches slots never written, the newest left out, overwritten steps, one key for env and time.
+    for rollouts in ([1], [3], [4], [3, 3], [7], [4, 4], [7, 7, 7, 3]):
+        state, model = fill(rollouts)
+        sample = jitted()[2](state, draw_keys())
+        assert_uniform_over_stored(sample.env, sample.time, model)
 
 
 def test_drawn_steps_are_the_stored_ones():
@@ -201,21 +181,20 @@ def test_drawn_steps_are_the_stored_ones():
     np.testing.assert_array_equal(sample.transition.episode_id, episode)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda env, time, model: (env, np.minimum(time, model.num_added - 2)),  # the newest left out
-        lambda env, time, model: (env, time % LENGTH),  # the slot for the time
-        lambda env, time, model: (env, np.maximum(time, model.oldest + 1)),  # the oldest left out
-        lambda env, time, model: (np.minimum(env, NUM_ENVS - 2), time),  # an environment left out
-        lambda env, time, model: (env, np.where(np.arange(N) % 20 == 0, model.oldest, time)),  # one step 5% too often
-    ],
-)
-def test_wrong_draws_fail(wrong):
+def test_wrong_draws_fail():
     state, model = fill([7, 4])
     sample = jitted()[2](state, draw_keys())
-    with pytest.raises(AssertionError):
-        assert_uniform_over_stored(*wrong(np.asarray(sample.env), np.asarray(sample.time), model), model)
+    env, time = np.asarray(sample.env), np.asarray(sample.time)
+    for name, wrong in {
+        "the newest left out": (env, np.minimum(time, model.num_added - 2)),
+        "the slot for the time": (env, time % LENGTH),
+        "the oldest left out": (env, np.maximum(time, model.oldest + 1)),
+        "an environment left out": (np.minimum(env, NUM_ENVS - 2), time),
+        "one step 5% too often": (env, np.where(np.arange(N) % 20 == 0, model.oldest, time)),
+    }.items():
+        with pytest.raises(AssertionError):
+            assert_uniform_over_stored(*wrong, model)
+            pytest.fail(name)
 
 
 # Lanes and episode ids
