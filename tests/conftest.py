@@ -5,6 +5,7 @@ jaxtyping's hook (see `addopts` in pyproject.toml) checks every annotation of `d
 
 import atexit
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -120,3 +121,12 @@ def long_runs_are_optimised(request):
         jax.config.update("jax_disable_most_optimizations", False)
         yield
     jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_forgotten_in_time():
+    """Each holds about ten memory maps; beyond the 65,530 that Linux gives a process, the compiler crashes."""
+    yield
+    maps = pathlib.Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
