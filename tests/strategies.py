@@ -81,6 +81,7 @@ def tiny(*, agent=(), **changes):
 @st.composite
 def config_fields(draw):
     """Every field of a config that may run, but `agent`, of which `collector` by name; none is ever built."""
+    collector = draw(st.none() | st.just("Random"))
     num_envs, rollout_length, epochs = (draw(st.integers(1, high)) for high in (8, 50, 10))
     episode_length = draw(st.none() | st.integers(1, 400))
     prefill_length = draw(st.integers(1, 200))
@@ -90,7 +91,7 @@ def config_fields(draw):
     options = st.fixed_dictionaries({}, optional=choices)
     return {
         "env": draw(st.sampled_from(["point_u_maze", "point_u4_maze", "point_big_maze"])),
-        "collector": draw(st.none() | st.just("Random")),
+        "collector": collector,
         "env_options": draw(options),
         "eval_env": draw(st.none() | st.just("point_u5_maze")),
         "eval_env_options": draw(st.none() | options),
@@ -105,7 +106,7 @@ def config_fields(draw):
         "episode_length": episode_length,
         "goal_reset": draw(st.sampled_from([None, "resample", "cached"])),
         "eval_envs": draw(st.integers(1, 200)),
-        "collect_actions": draw(st.sampled_from(["stochastic", "deterministic", 2, 16])),
+        "collect_actions": draw(st.sampled_from(["stochastic", "deterministic", *([] if collector else [2, 16])])),
         "eval_actions": draw(st.sampled_from(["stochastic", "deterministic", 2, 16])),
         "normalize_observations": draw(st.booleans()),
         "lane_layout": draw(st.sampled_from([None, "batched", "serial"])),

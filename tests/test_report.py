@@ -27,10 +27,10 @@ def rows(lanes=2, epochs=3):
             "seed": lane,
             "env_steps": 1000 * epoch,
             "success_any": 0.1 * epoch,
-            "loss": value,
+            "loss": None if lane == 0 else 2.0,
         }
         for epoch in range(1, epochs + 1)
-        for lane, value in zip(range(lanes), [None, 2.0, 3.0, 4.0], strict=False)
+        for lane in range(lanes)
     ]
 
 
