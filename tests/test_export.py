@@ -200,9 +200,7 @@ def test_samples_to_choose_from_need_the_critic(run, tmp_path):
 
     assert evaluate_policies(load_policies(run[1]), episodes=2, actions=2)["success_any"].shape == (2, 2)
     export_policy(run[1], tmp_path / "policy", lane=0)
-    with pytest.raises(
-        ValueError, match=r"BestOf\(count=2\) chooses by the critic, which an exported policy has"
-    ):
+    with pytest.raises(ValueError, match=r"BestOf\(count=2\) chooses by the critic, which an exported policy has"):
         evaluate_policies(load_policies(tmp_path / "policy"), episodes=2, actions=2)
     with unchecked(), pytest.raises(ValueError, match="`actions` must name a known acting"):
         evaluate_policies(load_policies(tmp_path / "policy"), episodes=2, actions="sampled")
