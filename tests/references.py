@@ -122,7 +122,7 @@ def update_of(agent):
     return lambda state, batch, hypers, key: agent.update(state, batch, hypers, key=key)
 
 
-def library_updates(agent, state, batches, keys, update):
+def our_updates(agent, state, batches, keys, update):
     """The states before and after each `update(state, batch, hypers, key)`, and the metrics of each."""
     states, metrics = [state], []
     for batch, key in zip(batches, keys, strict=True):

@@ -126,7 +126,7 @@ def batches():
 @pytest.fixture(scope="module")
 def updated(agent, state, batches, update):
     """The state before and after each update, and its metrics."""
-    return ref.library_updates(agent, state, batches, keys(), update)
+    return ref.our_updates(agent, state, batches, keys(), update)
 
 
 def keys():

@@ -1,7 +1,6 @@
 """Experiments: what their files say, that they go on, and what their tables hold."""
 
 import csv
-import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -141,14 +140,19 @@ def test_an_unknown_scale_is_refused(file):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_every_scale_of_every_recipe_can_be_read(recipe):
+def test_every_scale_of_every_recipe_can_be_read_and_its_runs_be_opened(recipe, tmp_path):
     """Names, fields and lanes; nothing is built."""
+    from deepcrl import open_run
     from deepcrl.experiments import Experiment
+    from deepcrl.runs import Plan
 
     for scale in tomllib.loads(recipe.read_text())["scales"]:
         experiment = Experiment.from_toml(recipe, scale)
         assert all(len(named.lanes) == len(named.names) > 1 for named in experiment.sets.values())
-        assert dataclasses.is_dataclass(experiment.config)
+        for named in experiment.sets.values():
+            (tmp_path / "config.json").write_text(json.dumps(Plan(experiment.config, named.lanes).to_dict()))
+            opened = open_run(tmp_path)
+            assert (opened.config, opened.lanes) == (experiment.config, named.lanes)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

@@ -166,6 +166,14 @@ def test_a_longer_run_begins_as_the_shorter_one_and_ends_as_if_planned(four, str
     same_states(result.states, straight[0].states)
     same_runs(tmp_path, straight)
     assert Config.from_dict(json.loads((tmp_path / "config.json").read_text())["config"]) == config()
+    assert {lane.config.epochs for lane in result.sweep.lanes} == {EPOCHS}
+
+
+def test_the_policy_of_a_lane_tells_the_numbers_that_it_was_trained_with(straight):
+    from deepcrl import open_run
+
+    told = [policy.config["agent"]["critic_lr"] for policy in open_run(straight[1]).policies()]
+    assert told == [3e-4, 3e-4, 1e-3, 1e-3]
 
 
 def test_without_any_checkpoint_saved_nothing_is_written_but_metrics(four, tmp_path):

@@ -126,7 +126,7 @@ def batches():
 def test_updates_are_those_of_the_second_implementation_and_of_no_known_wrong_one(agent, state, batches):
     parts = lambda state: (state.policy, state.log_alpha, state.critic, state.target_critic)
     keys, update = list(jr.split(jr.key(7), UPDATES)), jax.jit(ref.update_of(agent))
-    states, metrics = ref.library_updates(agent, state, batches, keys, update)
+    states, metrics = ref.our_updates(agent, state, batches, keys, update)
     row = lambda m: [m.critic.loss, m.critic.target, m.actor.loss, m.actor.entropy, m.alpha.loss]
     last, losses = parts(states[-1]), np.asarray([row(m) for m in metrics])
     desired, desired_losses = reference_updates(state, batches, keys)

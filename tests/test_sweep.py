@@ -134,6 +134,7 @@ def test_lanes_may_differ_in_the_settings_of_the_config(config):
     "settings, message",
     [
         ({"dpeth": (4,)}, r"cannot differ in 'dpeth'. Did you mean `depth`"),
+        ({"epochs": (1, 2)}, "Lanes share their epochs"),
         ({"depth": ()}, "`depth` must list at least one value"),
         ({"depth": 4}, r"`depth` must list one or more values, for example `depth=\(4,\)`"),
         ({"depth": (6,)}, "4 or 8"),

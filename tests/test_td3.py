@@ -126,7 +126,7 @@ def batches():
 @pytest.fixture(scope="module")
 def updated(agent, state, batches):
     """The state before and after each update, and its metrics."""
-    return ref.library_updates(agent, state, batches, keys(), jax.jit(ref.update_of(agent)))
+    return ref.our_updates(agent, state, batches, keys(), jax.jit(ref.update_of(agent)))
 
 
 def keys():
@@ -166,7 +166,7 @@ def test_a_longer_delay(state, batches):
     from deepcrl.agents import TD3
 
     agent = TD3(depth=4, width=8, **RATES, **{**NUMBERS, "policy_delay": 3})
-    states, _ = ref.library_updates(agent, state, batches, keys(), jax.jit(ref.update_of(agent)))
+    states, _ = ref.our_updates(agent, state, batches, keys(), jax.jit(ref.update_of(agent)))
     assert [move[0] for move in moved(states)] == [False, False, True, False, False]
 
 

@@ -89,7 +89,7 @@ def _keep_compiled_programs() -> None:
 
 
 def _make_devices(asked: str | None) -> None:
-    """Before anything is parsed, since a config's checks are the first to use JAX, which then has its devices."""
+    """Before modules of the user's are imported: where they use JAX, it has its devices from then on."""
     if asked == "all":
         split_cpu()
     elif asked is not None and asked.isdecimal():

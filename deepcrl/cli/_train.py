@@ -33,7 +33,8 @@ def train(
 
     An option of the algorithm or the config with several values makes lanes of one program, every combination with every
     seed: `--depth 4 16 64 --width 64 256`. `--config FILE` begins with the settings in a TOML or JSON file, such as a run's
-    `config.json`, and `--preset paper` with the published ones of the task; other options change them.
+    `config.json`, and `--preset laptop` or `paper` with ours or the published ones of the task; other options change
+    them.
 
     Args:
         config: The settings of the run.
@@ -43,8 +44,8 @@ def train(
         overwrite: Replace another run in that folder.
         saving: What is saved for `deepcrl resume`.
         devices: How many devices share the seeds, equally many each, or a multiple of the seeds: then devices share the
-            environments of each. A CPU is split into that many ("all": its cores), which up to doubles the speed of
-            small networks on two cores.
+            environments of each. "all" takes as many as fit. A CPU is split into that many (with "all" into its
+            cores), which up to doubles the speed of small networks on two cores.
         tensorboard: Write events for TensorBoard to the run's folder.
         wandb: Log to Weights & Biases, offline, in the run's folder.
         plots: Draw a learning curve and, for tasks in mazes, trajectories and the critic's value map.

@@ -75,7 +75,7 @@ def alarms(rows: Iterable[Mapping[str, Any]], before: Iterable[Alarm] = ()) -> l
 
     **Arguments:**
 
-    - `rows`: of metrics, as [`deepcrl.runs.read_metrics`][] gives them.
+    - `rows`: of metrics, as `rows` of a run has them ([`deepcrl.open_run`][]).
     - `before`: alarms of earlier rows, which are not repeated.
     """
     known = {(alarm.lane, alarm.kind) for alarm in before}

@@ -117,9 +117,8 @@ class RunFolder(AbstractSink):
                 with self._explained(name):
                     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
         (self.path / "metrics.csv").unlink(missing_ok=True)
-        if rows := read_lines(
-            self.path / "metrics.jsonl"
-        ):  # the table is made anew from the lines, which are the record
+        # The table is made anew from the lines, which are the record.
+        if rows := read_lines(self.path / "metrics.jsonl"):
             with open(self.path / "metrics.csv", "w", newline="") as file:
                 table = csv.DictWriter(file, list(rows[0]))
                 table.writeheader()

@@ -91,9 +91,14 @@ class Run:
         success = {row["lane"]: row["success_any"] for row in self.rows if row["epoch"] == number}
         return [
             Policy.of(
-                self.sweep.trainer_of(place), **learnt[place], lane=place, epoch=number, success=success.get(place)
+                self.sweep.trainer_of(place),
+                lane.config,
+                **learnt[place],
+                lane=place,
+                epoch=number,
+                success=success.get(place),
             )
-            for place in range(len(self.lanes))
+            for place, lane in enumerate(self.lanes)
         ]
 
     def parts(self, names: tuple[str, ...], epoch: Epoch = "last") -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import jax
 
 from ..envs import AbstractMujocoEnv
 from ..envs._physics import default_engine
-from ..train import _serialise, changed, Config, Lane, Lanes
+from ..train import _serialise, Config, Lane, Lanes
 from ._checkpoint import PACKAGES
 from ._store import Saving
 
@@ -33,7 +32,9 @@ class Plan:
         """Plain values, as `config.json` has them."""
         return {
             "config": self.config.to_dict(),
-            "lanes": [{"seed": lane.seed, "settings": _serialise.to_values(lane.settings)} for lane in self.lanes],
+            "lanes": [
+                {"seed": lane.seed, "settings": _serialise.to_values(self.config, lane.settings)} for lane in self.lanes
+            ],
             "saving": dataclasses.asdict(self.saving),
         }
 
@@ -54,7 +55,9 @@ def read_plan(path: str | Path) -> Plan:
     about = read_config_file(path)
     try:
         config = Config.from_dict(about["config"])
-        lanes = Lanes(tuple(_lane(config, lane) for lane in about["lanes"]))
+        settings = [_serialise.from_values(config, lane["settings"]) for lane in about["lanes"]]
+        seeds = [int(lane["seed"]) for lane in about["lanes"]]
+        lanes = Lanes(tuple(Lane.of(config, *lane) for lane in zip(seeds, settings, strict=True)))
         return Plan(config, lanes, Saving(**about.get("saving", {})))
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{Path(path) / 'config.json'} is not a run's: {type(error).__name__}: {error}.") from error
@@ -75,8 +78,3 @@ def engine_of(config: Config) -> str | None:
     """What simulates here; `None` for a task without physics."""
     env = config.make_env()[0]
     return (env.engine or default_engine()) if isinstance(env, AbstractMujocoEnv) else None
-
-
-def _lane(config: Config, about: Mapping[str, Any]) -> Lane:
-    settings = _serialise.from_values(config, about["settings"])
-    return Lane(int(about["seed"]), changed(config, settings), settings)

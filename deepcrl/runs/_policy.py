@@ -45,10 +45,11 @@ class Policy:
     """The lane's numbers."""
 
     @classmethod
-    def of(cls, trainer: Trainer, agent: PyTree, hypers: Hypers, **where: Any) -> "Policy":
-        """Of the `agent` part and the `hypers` of a trainer's state; `where` is `lane`, `epoch` and `success`."""
+    def of(cls, trainer: Trainer, config: Config, agent: PyTree, hypers: Hypers, **where: Any) -> "Policy":
+        """Of the `agent` part and the `hypers` of a state of a lane's trainer, whose numbers are those of `config`; `where`
+        is `lane`, `epoch` and `success`."""
         return cls(
-            config=trainer.config.to_dict(),
+            config=config.to_dict(),
             spec=trainer.spec,
             action_space=trainer.env.action_space(trainer.env_params),
             agent=trainer.agent,

@@ -98,7 +98,7 @@ def run(
     - `overwrite`: whether another run in that folder may be replaced.
     - `saving`: how often to save, and how much.
     - `devices`: how many devices of this process share the lanes, equally many each; a multiple of the lanes has
-        devices share the environments of each lane too. `"all"` takes them all.
+        devices share the environments of each lane too. `"all"` takes as many as fit.
     - `measures`: what else to measure at the end of every epoch: pure functions `measure(trainer, state)` of one lane,
         whose dictionaries of arrays become columns of the rows, and lines of `measures.jsonl`.
     - `sinks`: where else the metrics go.
@@ -150,7 +150,8 @@ def resume(
     with folder.locked():
         plan, engine = read_plan(path), read_config_file(path).get("engine")
         if total_env_steps is not None:
-            plan = dataclasses.replace(plan, config=extended(plan.config, total_env_steps))
+            longer = extended(plan.config, total_env_steps)
+            plan = dataclasses.replace(plan, config=longer, lanes=plan.lanes.under(longer))
         programs = _programs(plan, devices)
         found = restore_states(folder.store(), plan, programs.shapes())
         epoch, states = (0, None) if found is None else found

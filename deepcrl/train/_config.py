@@ -14,9 +14,9 @@ from ..agents import AbstractActing, AbstractAgent, AgentSpec, CRL, Hypers, Mode
 from ..agents._acting import as_acting, check_acting
 from ..agents._normalizer import Normalized
 from ..envs import AbstractGoalEnv, GOAL_RESETS
-from ..envs._registry import factory_for
 from ..replay import TrajectoryQueue
 from . import _serialise
+from ._checks import check_budget, check_buffer, check_episode, check_tasks
 from ._presets import laptop_settings, paper_settings
 
 
@@ -124,75 +124,18 @@ class Config:
             object.__setattr__(self, name, as_acting(name, getattr(self, name)))
             check_acting(name, getattr(self, name), actor)
         check_number("utd_ratio", self.utd_ratio, 0.0, open_low=True)
-        self._check_envs()
-        self._check_buffer()
-        self._check_budget()
+        check_tasks(self)
+        check_episode(self, self.episode_length)
+        check_buffer(self)
+        check_budget(self)
 
-    def _check_envs(self) -> None:
-        for field, env, options in self._tasks():
-            if isinstance(env, str):
-                self._check_options(field, env, options)
-            elif not isinstance(env, AbstractGoalEnv):
-                raise TypeError(f"`{field}` must be a task's name or an `AbstractGoalEnv`, got {env!r}.")
-            elif options:
-                raise ValueError(
-                    f"`{field}_options` go with a named task; give them to the environment object: {options}."
-                )
-
-    def _check_options(self, field: str, env: str, options: EnvOptions) -> None:
-        try:
-            factory_for(env, dict(options))
-        except ValueError as error:
-            if field == "env" or self.eval_env_options is not None:
-                raise
-            raise ValueError(
-                f"{error} These are the options of the task that is trained on; give the other one its own: "
-                "`eval_env_options`, such as {}."
-            ) from error
-
-    def _tasks(self) -> tuple[tuple[str, str | AbstractGoalEnv, EnvOptions], ...]:
+    def tasks(self) -> tuple[tuple[str, str | AbstractGoalEnv, EnvOptions], ...]:
         """To train on and to evaluate on: the field, the task, its options."""
         options = self.eval_env_options
         if options is None:
             options = self.env_options if isinstance(self.eval_env, str | None) else ()
         eval_env = self.env if self.eval_env is None else self.eval_env
         return ("env", self.env, self.env_options), ("eval_env", eval_env, options)  # pyright: ignore[reportReturnType]
-
-    def _check_buffer(self) -> None:
-        self.check_episode(self.episode_length)
-        if self.buffer_length < self.rollout_length:
-            raise ValueError(
-                f"`buffer_length` must hold a roll-out of {self.rollout_length} steps, got {self.buffer_length}."
-            )
-        if self.batch_size > self.num_envs * self.buffer_length:
-            raise ValueError(
-                f"`batch_size` must not exceed what the buffer holds, `num_envs` x `buffer_length` = "
-                f"{self.num_envs * self.buffer_length} transitions; got {self.batch_size}."
-            )
-
-    def _check_budget(self) -> None:
-        if self.total_env_steps >= 2**31:
-            raise ValueError(f"`total_env_steps` must be below 2^31 = {2**31}, got {self.total_env_steps}.")
-        if self._exact_updates_per_step < 0.5:
-            raise ValueError(
-                f"`utd_ratio` x `rollout_length` x `num_envs` = {self._exact_updates_per_step:g} updates per roll-out "
-                f"must be at least 0.5. Raise `utd_ratio` (got {self.utd_ratio:g}) or make roll-outs longer."
-            )
-        if self.steps_per_epoch < 1:
-            least = self.prefill_env_steps + self.epochs * self.env_steps_per_step
-            raise ValueError(
-                f"`total_env_steps` = {self.total_env_steps} does not hold the prefill of {self.prefill_env_steps} "
-                f"steps and one roll-out of {self.env_steps_per_step} for each of {self.epochs} epochs. "
-                f"Raise it to at least {least}, or lower `epochs`, `num_envs`, `rollout_length` or `prefill_length`."
-            )
-
-    def check_episode(self, episode_length: int | None) -> None:
-        """Raises `ValueError` unless the buffer holds an episode of that many steps; `None` is not known yet."""
-        if episode_length is not None and self.buffer_length < episode_length:
-            raise ValueError(
-                f"`buffer_length` (steps kept per environment) must hold an episode of {episode_length} steps, got "
-                f"{self.buffer_length}. Raise it, or lower `episode_length`."
-            )
 
     @classmethod
     def preset(cls, task: str, name: str, **changes: Any) -> "Config":
@@ -221,11 +164,11 @@ class Config:
 
     def make_env(self) -> tuple[AbstractGoalEnv, PyTree]:
         """The training environment and its parameters."""
-        return self._build_env(*self._tasks()[0][1:])
+        return self._build_env(*self.tasks()[0][1:])
 
     def make_eval_env(self) -> tuple[AbstractGoalEnv, PyTree]:
         """The evaluation environment and its parameters; it draws a fresh start and goal at every reset."""
-        env, params = self._build_env(*self._tasks()[1][1:])
+        env, params = self._build_env(*self.tasks()[1][1:])
         return dataclasses.replace(env, goal_reset="resample"), params
 
     def _build_env(self, env: str | AbstractGoalEnv, options: EnvOptions) -> tuple[AbstractGoalEnv, PyTree]:
@@ -279,13 +222,14 @@ class Config:
         return self.prefill_rollouts * self.env_steps_per_step
 
     @property
-    def _exact_updates_per_step(self) -> float:
+    def exact_updates_per_step(self) -> float:
+        """Updates after each roll-out, before they are rounded."""
         return self.utd_ratio * self.env_steps_per_step
 
     @property
     def updates_per_step(self) -> int:
         """Updates after each roll-out."""
-        return max(1, round(self._exact_updates_per_step))
+        return max(1, round(self.exact_updates_per_step))
 
     @property
     def steps_per_epoch(self) -> int:

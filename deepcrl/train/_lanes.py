@@ -30,6 +30,11 @@ class Lane:
     settings: Mapping[str, Any]
     """Those that it was given, by which lanes are told apart: for example `{"depth": 16, "gamma": 0.9}`."""
 
+    @classmethod
+    def of(cls, config: Config, seed: int, settings: Mapping[str, Any]) -> "Lane":
+        """The lane of a config with these settings at other values. **Raises** as [`deepcrl.lanes`][]."""
+        return cls(seed, changed(config, settings), settings)
+
     def value(self, name: str) -> Any:
         """A setting of the lane, given or not, by the name of a field of its agent or of its config."""
         values = {**vars(self.config), **vars(self.config.agent), **depth_fields(self.config.agent), **self.settings}
@@ -79,10 +84,9 @@ class Lanes:
         depths = [depth_fields(lane.config.agent) for lane in self]
         deepest = {name: max(given.get(name, 0) for given in depths) for name in depths[0]}
         if len({self._apart_from_numbers(lane, deepest) for lane in self}) > 1:
-            names = sorted({name for lane in self for name in lane.settings})
             raise ValueError(
-                f"These lanes differ in more than numbers ({', '.join(names)}), and `jax.vmap` has one program for all. "
-                "Train them by `deepcrl.sweep(config, ...)`, whose lanes may differ in anything."
+                f"These lanes differ in more than numbers ({', '.join(sorted(self.settings))}), and `jax.vmap` has one "
+                "program for all. Train them by `deepcrl.sweep(config, ...)`, whose lanes may differ in anything."
             )
         differ = any(given != depths[0] for given in depths)
         numbers = [number_fields(lane.config.agent) for lane in self]
@@ -96,6 +100,10 @@ class Lanes:
             agent = dataclasses.replace(agent, **{"depth": max(depths.values()), **depths})
         return dataclasses.replace(lane.config, agent=agent)
 
+    def under(self, config: Config) -> "Lanes":
+        """The same seeds and settings as lanes of another config."""
+        return Lanes(tuple(Lane.of(config, lane.seed, lane.settings) for lane in self))
+
     @property
     def settings(self) -> list[str]:
         """The names of the settings that lanes were given."""
@@ -103,9 +111,8 @@ class Lanes:
 
     def table(self) -> list[dict[str, Any]]:
         """What each lane is: one dictionary per lane of `lane`, `seed` and the settings that any of them was given."""
-        names = dict.fromkeys(name for lane in self for name in lane.settings)
         return [
-            {"lane": place, "seed": lane.seed, **{name: lane.value(name) for name in names}}
+            {"lane": place, "seed": lane.seed, **{name: lane.value(name) for name in self.settings}}
             for place, lane in enumerate(self)
         ]
 
@@ -152,6 +159,11 @@ def lanes(config: Config, *, seeds: Iterable[int] = (0,), zipped: bool = False, 
         raise ValueError(
             f"Zipped lists must be of one length, got {lengths}. Leave `zipped` out for the cross product."
         )
+    if "epochs" in axes:
+        raise ValueError(
+            "Lanes share their epochs, after which all are measured: `epochs` is the config's. They may differ in "
+            "`total_env_steps`."
+        )
     if zipped:
         combinations = list(zip(seeds, *axes.values(), strict=True))
     else:
@@ -159,7 +171,7 @@ def lanes(config: Config, *, seeds: Iterable[int] = (0,), zipped: bool = False, 
     made: list[Lane] = []
     for seed, *values in combinations:
         given = dict(zip(axes, values, strict=True))
-        lane = Lane(seed, changed(config, given), given)
+        lane = Lane.of(config, seed, given)
         if lane in made:
             raise ValueError(
                 f"Two lanes are the same, seed {seed} with {given or 'the same settings'}: list each once."

@@ -32,11 +32,14 @@ def to_dict(config: Any) -> dict[str, Any]:
         value = getattr(config, field.name)
         if value is None and field.default is None:
             continue
-        if field.name in OPTION_FIELDS and value is not None:
-            values[field.name] = {key: _write(f"{field.name}.{key}", None, option) for key, option in value}
-        else:
-            values[field.name] = _write(field.name, field.type, value)
+        values[field.name] = _write_field(field.name, field.type, value)
     return values
+
+
+def _write_field(name: str, hint: Any, value: Any) -> Any:
+    if name in OPTION_FIELDS and value is not None:
+        return {key: _write(f"{name}.{key}", None, option) for key, option in dict(value).items()}
+    return _write(name, hint, value)
 
 
 def _write(field: str, hint: Any, value: Any) -> Any:
@@ -175,15 +178,20 @@ def with_null(value: Any) -> Any:
     return [with_null(item) for item in value] if isinstance(value, list) else value
 
 
-def to_values(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a lane as plain values."""
-    return {name: _write(name, None, value) for name, value in settings.items()}
+def to_values(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a lane of a config, whose fields or whose agent's fields they are, as plain values."""
+    hints = _setting_hints(config)
+    return {name: _write_field(name, hints.get(name), value) for name, value in settings.items()}
 
 
 def from_values(config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `to_values` for lanes of a config, whose fields or whose agent's fields the settings are."""
-    hints = {field.name: field.type for part in (config, config.agent) for field in _fields(type(part))}
+    """The inverse of `to_values`."""
+    hints = _setting_hints(config)
     return {name: _read_field(name, hints.get(name), value) for name, value in values.items()}
+
+
+def _setting_hints(config: Any) -> dict[str, Any]:
+    return {**_hints(type(config)), **_hints(type(config.agent))}
 
 
 def plain_value(text: str) -> Any:

@@ -20,6 +20,7 @@ from ..envs import EnvState, GoalObservation, VectorEnv
 from ..envs._check import check_shapes
 from ..eval import EvalMetrics, evaluate
 from ..replay import Batch, Memory, QueueState, Transition
+from ._checks import check_episode
 from ._collected import Failures, Spread
 from ._config import Config, env_spec
 from ._divergence import freeze_diverged
@@ -40,7 +41,7 @@ class Trainer:
         self.agent, self.collector = config.make_agent(), config.make_collector()
         self.env, self.env_params = config.make_env()
         self.eval_env, self.eval_env_params = config.make_eval_env()
-        config.check_episode(self.env.episode_length)
+        check_episode(config, self.env.episode_length)
         self.spec = env_spec(self.env, self.env_params)
         if self.spec != (eval_spec := env_spec(self.eval_env, self.eval_env_params)):
             raise ValueError(f"`eval_env` must have the sizes of `env`, {self.spec}; got {eval_spec}.")
