@@ -299,6 +299,14 @@ def test_one_value_that_is_wrong_is_told_and_nothing_begins(capsys):
     assert "Two lanes are the same" in one_line_error(capsys)
 
 
+def test_help_shows_the_parts_of_a_file_as_options_take_them(tmp_path, capsys):
+    from deepcrl.agents import BestOf
+
+    (tmp_path / "c.toml").write_text(tiny(eval_actions=BestOf(4)).to_toml())
+    assert deepcrl("train", "--config", tmp_path / "c.toml", "--help") == 0
+    assert "best_of:count=4" in capsys.readouterr().out
+
+
 def test_files_and_presets_are_begun_with_and_options_change_them(config_of, run, tmp_path, capsys):
     import dataclasses
 

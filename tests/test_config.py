@@ -550,6 +550,27 @@ def test_states_that_fit_no_device_are_refused_with_a_remedy():
         check_memory([train, train], [1, 10**10])
 
 
+def test_a_part_in_one_line_says_what_differs_from_its_defaults():
+    """In rows and tables, and where the command line shows a default."""
+    from deepcrl.agents import Adam, BestOf
+    from deepcrl.nn import BlockSpec
+    from deepcrl.replay import GoalReward, MixedGoals, Replay
+    from deepcrl.train._serialise import text_of
+
+    told = {
+        "best_of:count=4": BestOf(4),
+        "adam": Adam(),
+        "replay:goals=mixed:ratio=0.5:reward=goal": Replay(goals=MixedGoals(ratio=0.5), reward=GoalReward()),
+        "norm=none:residual=False": BlockSpec(norm="none", residual=False),
+        "default": BlockSpec(),
+        "0.9": 0.9,
+        "3,1": (3, 1),
+        "None": None,
+    }
+    for text, value in told.items():
+        assert text_of(value) == text
+
+
 def test_presets_are_settings_of_a_task_and_may_be_changed():
     from deepcrl import Config
 

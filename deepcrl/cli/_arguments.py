@@ -21,7 +21,7 @@ from .._registry import name_of, registered
 from ..agents import AbstractActing, AbstractAgent, BestOf, CRL
 from ..envs import AbstractGoalEnv
 from ..train import Config, EnvOptions
-from ..train._serialise import classes_in, plain_value, read
+from ..train._serialise import classes_in, plain_value, read, text_of
 
 
 def registry_for(args: Sequence[str], base: Config | None = None) -> ConstructorRegistry:
@@ -117,7 +117,7 @@ def _part_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:
         metavar="TASK" if is_task else "{" + ",".join(registered(base)) + "}",
         instance_from_str=lambda args: args[0] if is_task else _part(base, args[0]),
         is_instance=lambda value: value is None or isinstance(value, str | base),
-        str_from_instance=lambda value: [_part_text(value)],
+        str_from_instance=lambda value: [text_of(value)],
     )
 
 
@@ -126,14 +126,6 @@ def _part(base: type, text: str) -> Any:
         return BestOf(int(text))
     name, *settings = text.split(":")
     return read(base.__name__.removeprefix("Abstract").lower(), base, {"name": name, **dict(map(_option, settings))})
-
-
-def _part_text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return str(value)
-    changed = (f for f in dataclasses.fields(value) if f.init and getattr(value, f.name) != f.default)
-    settings = [f"{field.name}={_part_text(getattr(value, field.name))}" for field in changed]
-    return ":".join([name_of("", type(value)), *settings]) if dataclasses.is_dataclass(value) else str(value)
 
 
 def _options_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | None:

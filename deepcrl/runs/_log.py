@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..train import Config, Lanes, Metrics
+from ..train import _serialise, Config, Lanes, Metrics
 
 
 WALL_CLOCK = ("seconds", "env_steps_per_second", "updates_per_second", "memory_bytes")
@@ -64,4 +64,4 @@ def _finite(value: int | float) -> int | float | None:
 
 
 def _plain(value: Any) -> int | float | str | bool:
-    return value if isinstance(value, int | float | str | bool) else str(value)
+    return value if isinstance(value, int | float | str | bool) else _serialise.text_of(value)

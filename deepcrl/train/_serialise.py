@@ -194,6 +194,20 @@ def _setting_hints(config: Any) -> dict[str, Any]:
     return {**_hints(type(config)), **_hints(type(config.agent))}
 
 
+def text_of(value: Any) -> str:
+    """A value in one line, as the command line takes it: a part by its name and what differs from its defaults, for example
+    `best_of:count=4`. A part that needs no name has none: `norm=none`, or `default`."""
+    if isinstance(value, tuple):
+        return ",".join(map(text_of, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return str(value)
+    told = {field: text_of(getattr(value, field.name)) for field in _fields(type(value))}
+    # A default may be a name, which stands for an object once the part is made.
+    settings = [f"{field.name}={text}" for field, text in told.items() if text != text_of(field.default)]
+    named = [name_of("", type(value))] if kind_of(type(value)).startswith("Abstract") else []
+    return ":".join([*named, *settings]) or "default"
+
+
 def plain_value(text: str) -> Any:
     """A value as a file would have it: a number, true, false, none, several of them between commas, or a text."""
     if "," in text:
